@@ -31,6 +31,7 @@
 #include <uapi/linux/ffclock.h>
 #else
 #include <stdbool.h>
+#include <stddef.h>
 #include <linux/ffclock.h>
 #endif
 
@@ -214,7 +215,7 @@ static inline __u64 ffclock_period_from_ratio(__u64 num, __u64 den, __u32 *shift
 		s++;
 	}
 	*shift = s;
-	return ffclock_udiv128(num, 0, den, 0);
+	return ffclock_udiv128(num, 0, den, NULL);
 }
 
 /* Period of a counter of @hz Hz, 3 Hz or more */
@@ -244,7 +245,7 @@ static inline __u64 ffclock_period_to_mhz(__u64 period, __u32 shift)
 	n = (ffclock_u128)1000 << shift;
 	if ((__u64)n >= period)
 		return ~0ULL;
-	return ffclock_udiv128((__u64)n, 0, period, 0);
+	return ffclock_udiv128((__u64)n, 0, period, NULL);
 }
 
 /* Lines ------------------------------------------------------------------- */

@@ -1,0 +1,546 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ffclock: the cumulative counter and its epochs.
+ *
+ * The counter runs over the clocksource that the timekeeping core uses, as the
+ * core's own updates see it (pvclock_gtod notifier), so it is valid wherever the
+ * core's time is: narrow counters are extended at every update, and the core
+ * never lets one wrap in between, NO_HZ or not.  Or it bypasses the clocksource
+ * and runs over a hardware counter of the administrator's choice.
+ *
+ * An epoch is a stretch in which one oscillator was counted without a gap.
+ */
+#include <linux/clocksource.h>
+#include <linux/errno.h>
+#include <linux/pvclock_gtod.h>
+#include <linux/stop_machine.h>
+#include <linux/string.h>
+#include <linux/syscore_ops.h>
+#include <linux/timekeeper_internal.h>
+#include <linux/timer.h>
+
+#include "ffclock_internal.h"
+#include "ffclock_trace.h"
+
+DEFINE_MUTEX(ffc_config_mutex);
+
+/**
+ * struct ffc_sys - the counter over the timekeeper's clocksource ("sys")
+ * @base: how to read it; base.last is the core's cycle_last, base.value the
+ *	counter there
+ * @shift_to_counter: ffclock counter - sys counter; unless bypassed
+ * @offs_boot: CLOCK_BOOTTIME - CLOCK_MONOTONIC at the last update: grows by
+ *	what the machine slept
+ * @slept: what @offs_boot grew by while @frozen
+ * @bypass: hardware counter that the ffclock counter runs over instead, or NULL
+ * @frozen: between syscore suspend and resume: the ffclock counter stands still
+ * @nominal_period: nominal period of the ffclock counter
+ * @nominal_shift: its shift
+ *
+ * Protected by ffc_lock; @bypass is changed with ffc_config_mutex held as well.
+ */
+static struct ffc_sys {
+	struct ffc_base		base;
+	u64			shift_to_counter;
+	ktime_t			offs_boot;
+	ktime_t			slept;
+	const struct ffc_hw	*bypass;
+	bool			frozen;
+	u64			nominal_period;
+	u32			nominal_shift;
+} ffc_sys;
+
+/* What is left of narrow bypassed counters' range when they are looked at */
+#define FFC_BYPASS_WRAP_DIV	4
+
+static void ffc_bypass_timer_fn(struct timer_list *timer);
+static DEFINE_TIMER(ffc_bypass_timer, ffc_bypass_timer_fn);
+static unsigned long ffc_bypass_interval;	/* jiffies; 0: not needed */
+
+static u64 ffc_sys_read(void)
+{
+	return ffc_base_read(&ffc_sys.base);
+}
+
+static bool ffc_narrow(const struct ffc_base *base)
+{
+	return base->mask != CLOCKSOURCE_MASK(64);
+}
+
+/* Nominal period of a clocksource or, better known, of the counter under it */
+static void ffc_nominal(const struct ffc_base *base, u64 *period, u32 *shift)
+{
+	u64 hz = base->hw ? base->hw->hz() : 0;
+
+	if (hz)
+		*period = ffclock_period_from_hz(hz, shift);
+	else
+		/* mult / 2^shift ns; clocksources have shift <= 32, so < 2^62 */
+		*period = ffclock_period_from_ratio(base->cs->mult,
+						    (u64)NSEC_PER_SEC << base->cs->shift, shift);
+}
+
+/**
+ * ffc_counter_nominal() - nominal period of the present counter
+ * @period: where it goes, 2^-(64 + @shift) s per count
+ * @shift: where its shift goes
+ *
+ * Context: ffc_lock held.
+ */
+void ffc_counter_nominal(u64 *period, u32 *shift)
+{
+	lockdep_assert_held(&ffc_lock);
+	*period = ffc_sys.nominal_period;
+	*shift = ffc_sys.nominal_shift;
+}
+
+/**
+ * ffc_counter_pair_locked() - both counters at one instant
+ * @sys: the counter over the clocksource
+ * @counter: the ffclock counter
+ *
+ * Context: ffc_lock held.
+ * Return: whether the two had to be read one after the other; @counter then
+ * belongs to @sys to within half the time of that
+ */
+bool ffc_counter_pair_locked(u64 *sys, u64 *counter)
+{
+	u64 before, after;
+
+	lockdep_assert_held(&ffc_lock);
+	before = ffc_sys_read();
+	if (!ffc_sys.bypass && !ffc_sys.frozen) {
+		*sys = before;
+		*counter = before + ffc_sys.shift_to_counter;
+		return false;
+	}
+	*counter = ffc_base_read(&ffc_state_locked()->base);
+	after = ffc_sys_read();
+	*sys = before + (after - before) / 2;
+	return true;
+}
+
+/**
+ * ffc_new_epoch() - begin an epoch, possibly on another counter
+ * @next: the present state, to be changed and published
+ * @to: the counter from now on; last and value are filled in
+ * @why: for the trace
+ * @disrupted: the machine was: what is true of time is not known any more
+ * @slept: time that the counter has not seen, or 0
+ *
+ * The counter goes on from its present value.  Context: ffc_lock held; for
+ * another counter also with all other CPUs stopped or in the timekeeping
+ * notifier, so that nobody reads the old counter after this did.
+ */
+static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const char *why,
+			  bool disrupted, ktime_t slept)
+{
+	struct ffc_base raw = *to;
+	u64 before, after, now, gap;
+	u64 period = ffc_sys.nominal_period;
+	u32 shift = ffc_sys.nominal_shift;
+
+	/* read the new counter around the old one: raw readings */
+	raw.last = 0;
+	raw.value = 0;
+	before = ffc_base_read(&raw);
+	now = ffc_base_read(&next->base);
+	after = ffc_base_read(&raw);
+	gap = (after - before) & to->mask;
+	to->last = (before + gap / 2) & to->mask;
+	to->value = now;
+
+	next->epoch++;
+	if (to->hw != next->base.hw || to->cs != next->base.cs) {
+		ffc_nominal(to, &period, &shift);
+		ffc_sys.nominal_period = period;
+		ffc_sys.nominal_shift = shift;
+		ffc_clock_new_epoch(next, now, now, period, shift,
+				    ffclock_bound_grow(0, gap, period, shift));
+	}
+	next->clock.est.epoch = next->epoch;
+	if (disrupted)
+		ffc_clock_disrupted(next, now, ffclock_ns_to_time(ktime_to_ns(slept)));
+	next->base = *to;
+
+	ffc_page_write_begin();
+	ffc_state_publish(next);
+	if (disrupted)
+		ffc_event_sequence_inc();
+	ffc_page_write_end(next);
+	ffc_event_raise(FFCLOCK_EVENT_EPOCH | (disrupted ? FFCLOCK_EVENT_DISRUPTION : 0));
+	trace_ffclock_epoch(next->epoch, now,
+			    to->hw ? to->hw->name : to->cs ? to->cs->name : "none", why);
+}
+
+/* The sys base for a clocksource */
+static struct ffc_base ffc_base_of(struct clocksource *cs)
+{
+	struct ffc_base base = {
+		.hw	= ffc_hw_of_clocksource(cs),
+		.cs	= cs,
+		.mask	= cs->mask,
+	};
+
+	return base;
+}
+
+/* How the ffclock counter @base, just read, relates to sys; not bypassed */
+static void ffc_sys_relate(const struct ffc_base *base)
+{
+	u64 sys = ffc_sys.base.value + ((base->last - ffc_sys.base.last) & ffc_sys.base.mask);
+
+	ffc_sys.shift_to_counter = base->value - sys;
+}
+
+/* The timekeeping core has changed its clocksource */
+static void ffc_sys_switch(const struct timekeeper *tk)
+{
+	struct ffc_base to = ffc_base_of(tk->tkr_mono.clock);
+	struct ffc_state next = *ffc_state_locked();
+	u64 sys = ffc_sys_read();
+
+	/* reckon from the core's last cycle, as every update from now on will */
+	ffc_sys.base = to;
+	ffc_sys.base.last = tk->tkr_mono.cycle_last & to.mask;
+	ffc_sys.base.value = sys;
+	if (ffc_sys.bypass)
+		return;
+	ffc_new_epoch(&next, &to, "clocksource", false, 0);
+	ffc_sys_relate(&to);
+}
+
+/* Stop bypassing, with all other CPUs stopped or because the counter is bad */
+static void ffc_bypass_drop(const char *why)
+{
+	struct ffc_state next = *ffc_state_locked();
+	struct ffc_base to = ffc_sys.base;
+
+	ffc_sys.bypass = NULL;
+	ffc_new_epoch(&next, &to, why, false, 0);
+	ffc_sys_relate(&to);
+}
+
+/* The first update, from pvclock_gtod_register_notifier() itself */
+static void ffc_first_update(const struct timekeeper *tk)
+{
+	const struct tk_read_base *tkr = &tk->tkr_mono;
+	struct ffc_state next = { .epoch = 1 };
+	struct ffclock_time utc, mono;
+
+	next.base = ffc_base_of(tkr->clock);
+	next.base.last = tkr->cycle_last & tkr->mask;
+	next.base.value = next.base.last;
+	ffc_sys.base = next.base;
+	ffc_sys.shift_to_counter = 0;
+	ffc_sys.offs_boot = tk->offs_boot;
+	ffc_nominal(&next.base, &ffc_sys.nominal_period, &ffc_sys.nominal_shift);
+
+	utc = ffclock_ns_to_time((s64)(tkr->xtime_nsec >> tkr->shift));
+	utc.sec += tk->xtime_sec;
+	mono = ffclock_time_sub(utc, ffclock_ns_to_time(ktime_to_ns(tk->offs_real)));
+	ffc_clock_init(&next, next.base.value, utc, mono, tk->tai_offset,
+		       ffc_sys.nominal_period, ffc_sys.nominal_shift);
+	ffc_page_write_begin();
+	ffc_state_publish(&next);
+	ffc_page_write_end(&next);
+}
+
+/*
+ * The core's counter has jumped: go on from the last value there was, plus
+ * @slack counts for readers that got further since.
+ */
+static void ffc_sys_jumped(u64 cycles, u64 slack, const char *why, ktime_t slept)
+{
+	struct ffc_state next = *ffc_state_locked();
+	struct ffc_base to = next.base;
+
+	ffc_sys.base.last = cycles;
+	if (!ffc_sys.bypass) {
+		next.base.hw = NULL;
+		next.base.cs = NULL;
+		next.base.value = ffc_sys.base.value + ffc_sys.shift_to_counter + slack;
+	}
+	ffc_new_epoch(&next, &to, why, true, slept);
+	if (!ffc_sys.bypass)
+		ffc_sys_relate(&to);
+}
+
+/* What the core calls an ordinary update: it has counted on */
+static void ffc_sys_advance(const struct timekeeper *tk)
+{
+	struct ffc_base *base = &ffc_sys.base;
+	u64 cycles = tk->tkr_mono.cycle_last & base->mask;
+	u64 delta = (cycles - base->last) & base->mask;
+	bool slept = tk->offs_boot != ffc_sys.offs_boot;
+
+	/*
+	 * After sleep a wide counter that never stops has simply counted on.  Of
+	 * any other nobody knows how far it got or how often it wrapped.
+	 */
+	if (unlikely(slept) && (ffc_narrow(base) ||
+				!(base->cs->flags & CLOCK_SOURCE_SUSPEND_NONSTOP))) {
+		ffc_sys_jumped(cycles, 0, "sleep", ktime_sub(tk->offs_boot, ffc_sys.offs_boot));
+		return;
+	}
+	/*
+	 * A wide counter never wraps, so this one went back by itself.  Readers
+	 * may have got a tick further than the last update; a tenth of a second
+	 * is more than that.
+	 */
+	if (unlikely(!ffc_narrow(base) && (s64)delta < 0)) {
+		struct ffclock_time tenth = ffclock_ns_to_time(NSEC_PER_SEC / 10);
+		u64 slack;
+
+		if (!ffclock_unscale(tenth, ffc_sys.nominal_period, ffc_sys.nominal_shift, true,
+				     &slack))
+			slack = 0;
+		ffc_sys_jumped(cycles, slack, "backward", 0);
+		return;
+	}
+
+	base->value += delta;
+	base->last = cycles;
+	if (!ffc_sys.bypass && ffc_narrow(base)) {
+		struct ffc_base next = *base;
+
+		next.value += ffc_sys.shift_to_counter;
+		ffc_state_publish_base(&next);
+	}
+}
+
+/**
+ * ffc_tk_notify() - a timekeeping update
+ * @nb: ours
+ * @was_set: the clock was set; told by the data as well
+ * @data: the timekeeper, as it will be
+ *
+ * Context: under the timekeeper lock with its sequence held for writing, irqs
+ * off.  No timekeeping reads, no wake-ups, no printk.
+ */
+static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void *data)
+{
+	const struct timekeeper *tk = data;
+
+	raw_spin_lock(&ffc_lock);
+	if (unlikely(!ffc_sys.base.cs)) {
+		ffc_first_update(tk);
+	} else if (unlikely(tk->tkr_mono.clock != ffc_sys.base.cs)) {
+		ffc_sys_switch(tk);
+	} else if (unlikely(ffc_sys.frozen)) {
+		/* suspending or resuming: ffc_resume() takes it up from here */
+		ffc_sys.base.last = tk->tkr_mono.cycle_last & ffc_sys.base.mask;
+		ffc_sys.slept = ktime_add(ffc_sys.slept,
+					  ktime_sub(tk->offs_boot, ffc_sys.offs_boot));
+	} else {
+		ffc_sys_advance(tk);
+		if (unlikely(ffc_sys.bypass) && !ffc_sys.bypass->usable())
+			ffc_bypass_drop("unusable");
+	}
+	ffc_sys.offs_boot = tk->offs_boot;
+	ffc_ring_update(tk, ffc_sys.base.value, ffc_sys.bypass);
+	raw_spin_unlock(&ffc_lock);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block ffc_tk_nb = {
+	.notifier_call = ffc_tk_notify,
+};
+
+/* Suspend ------------------------------------------------------------------ */
+
+/*
+ * Syscore operations are suspended in the reverse order of their registration
+ * and resumed in order; ours come after timekeeping's.  So the counter is frozen
+ * before the core stops its clocksource, and goes on after the core has started
+ * it again, whatever the hardware did to it in between.  One CPU, irqs off.
+ */
+static int ffc_suspend(void *data)
+{
+	struct ffc_state next;
+
+	raw_spin_lock(&ffc_lock);
+	next = *ffc_state_locked();
+	next.base.value = ffc_base_read(&next.base);
+	next.base.hw = NULL;
+	next.base.cs = NULL;
+	ffc_sys.frozen = true;
+	ffc_sys.slept = 0;
+	ffc_page_write_begin();
+	ffc_state_publish(&next);
+	ffc_page_write_end(&next);
+	raw_spin_unlock(&ffc_lock);
+	return 0;
+}
+
+static void ffc_resume(void *data)
+{
+	struct ffc_base to;
+	struct ffc_state next;
+
+	raw_spin_lock(&ffc_lock);
+	next = *ffc_state_locked();
+	to = ffc_sys.base;
+	if (ffc_sys.bypass) {
+		to.hw = ffc_sys.bypass;
+		to.cs = NULL;
+		to.mask = ffc_sys.bypass->mask;
+	}
+	ffc_sys.frozen = false;
+	ffc_new_epoch(&next, &to, "suspend", true, ffc_sys.slept);
+	if (!ffc_sys.bypass)
+		ffc_sys_relate(&to);
+	raw_spin_unlock(&ffc_lock);
+}
+
+static const struct syscore_ops ffc_syscore_ops = {
+	.suspend	= ffc_suspend,
+	.resume		= ffc_resume,
+};
+
+static struct syscore ffc_syscore = {
+	.ops = &ffc_syscore_ops,
+};
+
+/* Bypass ------------------------------------------------------------------- */
+
+/* A narrow bypassed counter has to be looked at more often than it wraps */
+static void ffc_bypass_timer_fn(struct timer_list *timer)
+{
+	struct ffc_base base;
+	unsigned long flags;
+	u64 value;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	base = ffc_state_locked()->base;
+	if (ffc_sys.bypass && base.hw && ffc_narrow(&base)) {
+		value = ffc_base_read(&base);
+		base.last = (base.last + (value - base.value)) & base.mask;
+		base.value = value;
+		ffc_state_publish_base(&base);
+	}
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	if (READ_ONCE(ffc_bypass_interval))
+		mod_timer(&ffc_bypass_timer, jiffies + READ_ONCE(ffc_bypass_interval));
+}
+
+/* With all other CPUs stopped: nobody reads the old counter after we did */
+static int ffc_bypass_stopped(void *data)
+{
+	const struct ffc_hw *hw = data;
+	struct ffc_state next;
+	struct ffc_base to = {};
+
+	raw_spin_lock(&ffc_lock);
+	if (!hw) {
+		ffc_bypass_drop("bypass off");
+	} else {
+		next = *ffc_state_locked();
+		to.hw = hw;
+		to.mask = hw->mask;
+		ffc_new_epoch(&next, &to, "bypass", false, 0);
+		ffc_sys.bypass = hw;
+	}
+	raw_spin_unlock(&ffc_lock);
+	return 0;
+}
+
+/**
+ * ffc_counter_set_bypass() - read a hardware counter, not the clocksource
+ * @name: of the hardware counter, or "none"
+ *
+ * Context: process, sleeps.
+ * Return: 0; -EINVAL if there is no counter of that name, -ENODEV if it is not
+ * usable on this machine or not steady
+ */
+int ffc_counter_set_bypass(const char *name)
+{
+	const struct ffc_hw *hw = NULL;
+	unsigned long interval = 0;
+
+	if (strcmp(name, "none")) {
+		hw = ffc_hw_find(name);
+		if (!hw)
+			return -EINVAL;
+		if (!hw->usable() || !hw->hz())
+			return -ENODEV;
+		if (hw->mask != CLOCKSOURCE_MASK(64))
+			interval = max_t(u64, 1, div64_u64(hw->mask, hw->hz()) * HZ /
+						 FFC_BYPASS_WRAP_DIV);
+	}
+
+	mutex_lock(&ffc_config_mutex);
+	WRITE_ONCE(ffc_bypass_interval, 0);
+	timer_delete_sync(&ffc_bypass_timer);
+	if (READ_ONCE(ffc_sys.bypass) != hw)
+		stop_machine(ffc_bypass_stopped, (void *)hw, NULL);
+	if (interval) {
+		WRITE_ONCE(ffc_bypass_interval, interval);
+		mod_timer(&ffc_bypass_timer, jiffies + interval);
+	}
+	mutex_unlock(&ffc_config_mutex);
+	return 0;
+}
+
+/* Name of the counter in use, for people; valid while the module is loaded */
+void ffc_counter_name(char *buf, size_t size)
+{
+	unsigned long flags;
+	struct ffc_base base;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	base = ffc_state_locked()->base;
+	strscpy(buf, base.hw ? base.hw->name : base.cs ? base.cs->name : "none", size);
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+}
+
+const char *ffc_counter_bypass(void)
+{
+	const struct ffc_hw *hw = READ_ONCE(ffc_sys.bypass);
+
+	return hw ? hw->name : "none";
+}
+
+/**
+ * ffclock_disrupt() - the machine was disrupted: no old time is good any more
+ * @source: who says so, for the trace; at most 23 characters are kept
+ *
+ * For hypervisor guests: a live migration, a restore from a snapshot.  Begins an
+ * epoch, makes every clock say so, and counts ffclock_migration_sequence() on.
+ *
+ * Context: any but NMI and the timekeeping notifier.
+ */
+void ffclock_disrupt(const char *source)
+{
+	struct ffc_state next;
+	unsigned long flags;
+	struct ffc_base to;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	next = *ffc_state_locked();
+	to = next.base;
+	if (!ffc_sys.frozen) {	/* else ffc_resume() will say it */
+		ffc_new_epoch(&next, &to, source, true, 0);
+		if (!ffc_sys.bypass)
+			ffc_sys_relate(&to);
+	}
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+}
+EXPORT_SYMBOL_GPL(ffclock_disrupt);
+
+int ffc_counter_init(void)
+{
+	int ret = pvclock_gtod_register_notifier(&ffc_tk_nb);
+
+	if (ret)
+		return ret;
+	register_syscore(&ffc_syscore);
+	return 0;
+}
+
+void ffc_counter_exit(void)
+{
+	ffc_counter_set_bypass("none");
+	unregister_syscore(&ffc_syscore);
+	pvclock_gtod_unregister_notifier(&ffc_tk_nb);
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ffclock: the clocks as dynamic POSIX clocks, for clock_gettime() and friends.
+ */
+#include <linux/device.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/posix-clock.h>
+#include <linux/slab.h>
+#include <linux/timex.h>
+
+#include "ffclock_internal.h"
+
+/**
+ * struct ffc_posix - one of the clocks
+ * @pc: the clock
+ * @dev: its device; the structure lives as long
+ * @id: which
+ */
+struct ffc_posix {
+	struct posix_clock	pc;
+	struct device		dev;
+	enum ffclock_id		id;
+};
+
+static const char * const ffc_posix_names[FFCLOCK_NR] = {
+	[FFCLOCK_UTC]	= "ffclock_utc",
+	[FFCLOCK_TAI]	= "ffclock_tai",
+	[FFCLOCK_MONO]	= "ffclock_mono",
+	[FFCLOCK_DIFF]	= "ffclock_diff",
+};
+
+static struct ffc_posix *ffc_posix[FFCLOCK_NR];
+static dev_t ffc_posix_devt;
+
+static char *ffc_posix_devnode(const struct device *dev, umode_t *mode)
+{
+	if (mode)
+		*mode = 0444;
+	return NULL;
+}
+
+static struct class ffc_posix_class = {
+	.name		= "ffclock",
+	.devnode	= ffclock_devnode(ffc_posix_devnode),
+};
+
+static int ffc_posix_gettime(struct posix_clock *pc, struct timespec64 *ts)
+{
+	ffclock_get_ts64(container_of(pc, struct ffc_posix, pc)->id, ts);
+	return 0;
+}
+
+static int ffc_posix_getres(struct posix_clock *pc, struct timespec64 *ts)
+{
+	struct ffclock_estimate est;
+	struct ffclock_time t;
+
+	/* one count, rounded up to whole ns: a timespec has no finer */
+	ffclock_get_estimate(&est);
+	t = ffclock_scale(1, est.period, est.period_shift);
+	ts->tv_sec = 0;
+	ts->tv_nsec = ffclock_frac_to_ns(t.frac) + 1;
+	return 0;
+}
+
+static int ffc_posix_settime(struct posix_clock *pc, const struct timespec64 *ts)
+{
+	return -EOPNOTSUPP;
+}
+
+/* Deviation of the counter's period from nominal as a timex frequency */
+static long ffc_timex_freq(const struct ffclock_estimate *est)
+{
+	u64 nominal, period;
+	unsigned long flags;
+	u32 shift;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	ffc_counter_nominal(&nominal, &shift);
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	if (shift) {	/* a bit to spare for a longer period than nominal */
+		nominal >>= 1;
+		shift--;
+	}
+	period = ffclock_period_rescale(est->period, est->period_shift, shift);
+	/*
+	 * Within 10 %: the difference is below 2^61, so that 1e6 * 2^16 of it,
+	 * divided by nominal, takes the 128-bit way.
+	 */
+	if (period >= nominal)
+		return ffclock_udiv128(ffclock_mulhi(period - nominal, 1000000ULL << 16),
+				       (period - nominal) * (1000000ULL << 16), nominal, NULL);
+	return -(long)ffclock_udiv128(ffclock_mulhi(nominal - period, 1000000ULL << 16),
+				      (nominal - period) * (1000000ULL << 16), nominal, NULL);
+}
+
+/* ns to the us that a timex has for errors, up to the kernel's own limit */
+static long ffc_timex_error(u64 ns)
+{
+	if (ns > FFCLOCK_TIMEX_ERROR_MAX * 1000ULL)
+		return FFCLOCK_TIMEX_ERROR_MAX;
+	return div_u64(ns + 999, 1000);
+}
+
+static int ffc_posix_adjtime(struct posix_clock *pc, struct __kernel_timex *tx)
+{
+	struct ffc_posix *clk = container_of(pc, struct ffc_posix, pc);
+	struct ffclock_reading now;
+	struct ffclock_estimate est;
+
+	if (tx->modes)
+		return -EOPNOTSUPP;
+
+	ffclock_read(clk->id, &now);
+	ffclock_get_estimate(&est);
+	memset(tx, 0, sizeof(*tx));
+	tx->status = STA_NANO;
+	if (now.status != FFCLOCK_STATUS_SYNCHRONIZED)
+		tx->status |= STA_UNSYNC;
+	if (est.leap_change)
+		tx->status |= est.leap_change > 0 ? STA_INS : STA_DEL;
+	tx->freq = ffc_timex_freq(&est);
+	tx->maxerror = ffc_timex_error(now.bound_ns);
+	tx->esterror = ffc_timex_error(est.esterror_ns);
+	tx->precision = 1;
+	tx->tolerance = MAXFREQ_SCALED / PPM_SCALE;
+	tx->tick = USEC_PER_SEC / USER_HZ;
+	tx->tai = est.tai_offset_sec;
+	tx->time.tv_sec = now.time.sec;
+	tx->time.tv_usec = ffclock_frac_to_ns(now.time.frac);	/* ns: STA_NANO */
+	return now.status == FFCLOCK_STATUS_SYNCHRONIZED ? TIME_OK : TIME_ERROR;
+}
+
+static const struct posix_clock_operations ffc_posix_ops = {
+	.owner		= THIS_MODULE,
+	.clock_gettime	= ffc_posix_gettime,
+	.clock_getres	= ffc_posix_getres,
+	.clock_settime	= ffc_posix_settime,
+	.clock_adjtime	= ffc_posix_adjtime,
+};
+
+static void ffc_posix_dev_release(struct device *dev)
+{
+	kfree(container_of(dev, struct ffc_posix, dev));
+}
+
+static int ffc_posix_add(enum ffclock_id id)
+{
+	struct ffc_posix *clk = kzalloc(sizeof(*clk), GFP_KERNEL);
+	int ret;
+
+	if (!clk)
+		return -ENOMEM;
+	clk->id = id;
+	clk->pc.ops = ffc_posix_ops;
+	device_initialize(&clk->dev);
+	clk->dev.class = &ffc_posix_class;
+	clk->dev.devt = MKDEV(MAJOR(ffc_posix_devt), id);
+	clk->dev.release = ffc_posix_dev_release;
+	ret = dev_set_name(&clk->dev, "%s", ffc_posix_names[id]);
+	if (!ret)
+		ret = posix_clock_register(&clk->pc, &clk->dev);
+	if (ret) {
+		put_device(&clk->dev);
+		return ret;
+	}
+	ffc_posix[id] = clk;
+	return 0;
+}
+
+void ffc_posix_exit(void)
+{
+	int id;
+
+	for (id = 0; id < FFCLOCK_NR; id++) {
+		if (ffc_posix[id])
+			posix_clock_unregister(&ffc_posix[id]->pc);
+		ffc_posix[id] = NULL;
+	}
+	class_unregister(&ffc_posix_class);
+	unregister_chrdev_region(ffc_posix_devt, FFCLOCK_NR);
+}
+
+int ffc_posix_init(void)
+{
+	int ret, id;
+
+	ret = alloc_chrdev_region(&ffc_posix_devt, 0, FFCLOCK_NR, "ffclock");
+	if (ret)
+		return ret;
+	ret = class_register(&ffc_posix_class);
+	if (ret) {
+		unregister_chrdev_region(ffc_posix_devt, FFCLOCK_NR);
+		return ret;
+	}
+	for (id = 0; id < FFCLOCK_NR; id++) {
+		ret = ffc_posix_add(id);
+		if (ret) {
+			ffc_posix_exit();
+			return ret;
+		}
+	}
+	return 0;
+}

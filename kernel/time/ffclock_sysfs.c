@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ffclock: /sys/kernel/ffclock.  One value per file; see
+ * Documentation/ABI/testing/sysfs-kernel-ffclock.
+ */
+#include <linux/capability.h>
+#include <linux/clocksource.h>
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "ffclock_internal.h"
+
+static struct kobject *ffc_kobj;
+
+#define FFC_ATTR_RO(_name)	static struct kobj_attribute _name##_attr = __ATTR_RO(_name)
+#define FFC_ATTR_RW(_name)	static struct kobj_attribute _name##_attr = __ATTR_RW(_name)
+
+/* counter/ ----------------------------------------------------------------- */
+
+static ssize_t current_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	char name[32];
+
+	ffc_counter_name(name, sizeof(name));
+	return sysfs_emit(buf, "%s\n", name);
+}
+
+static struct kobj_attribute current_attr = __ATTR(current, 0444, current_show, NULL);
+
+static ssize_t available_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const struct ffc_hw *const *hw;
+	ssize_t len = 0;
+
+	for (hw = ffc_hw_list(); *hw; hw++)
+		if ((*hw)->usable() && (*hw)->hz())
+			len += sysfs_emit_at(buf, len, "%s%s", len ? " " : "", (*hw)->name);
+	return len + sysfs_emit_at(buf, len, "\n");
+}
+FFC_ATTR_RO(available);
+
+static ssize_t value_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", ffclock_counter(NULL));
+}
+FFC_ATTR_RO(value);
+
+static ssize_t epoch_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u32 epoch;
+
+	ffclock_counter(&epoch);
+	return sysfs_emit(buf, "%u\n", epoch);
+}
+FFC_ATTR_RO(epoch);
+
+/* nominal, in Hz with three decimals */
+static ssize_t frequency_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	unsigned long flags;
+	u64 period, mhz;
+	u32 shift, rem;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	ffc_counter_nominal(&period, &shift);
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	mhz = div_u64_rem(ffclock_period_to_mhz(period, shift), 1000, &rem);
+	return sysfs_emit(buf, "%llu.%03u\n", mhz, rem);
+}
+FFC_ATTR_RO(frequency);
+
+static ssize_t bypass_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", ffc_counter_bypass());
+}
+
+static ssize_t bypass_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+			    size_t count)
+{
+	char name[16];
+	int ret;
+
+	if (!capable(CAP_SYS_TIME))
+		return -EPERM;
+	if (count >= sizeof(name) || strscpy(name, buf, sizeof(name)) < 0)
+		return -EINVAL;
+	ret = ffc_counter_set_bypass(strim(name));
+	return ret ?: count;
+}
+FFC_ATTR_RW(bypass);
+
+static struct attribute *counter_attrs[] = {
+	&current_attr.attr,
+	&available_attr.attr,
+	&value_attr.attr,
+	&epoch_attr.attr,
+	&frequency_attr.attr,
+	&bypass_attr.attr,
+	NULL
+};
+
+static const struct attribute_group counter_group = {
+	.name	= "counter",
+	.attrs	= counter_attrs,
+};
+
+/* clock/ ------------------------------------------------------------------- */
+
+static ssize_t status_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	static const char * const names[] = {
+		[FFCLOCK_STATUS_UNKNOWN]	= "unknown",
+		[FFCLOCK_STATUS_INITIALIZING]	= "initializing",
+		[FFCLOCK_STATUS_SYNCHRONIZED]	= "synchronized",
+		[FFCLOCK_STATUS_FREERUNNING]	= "freerunning",
+		[FFCLOCK_STATUS_UNRELIABLE]	= "unreliable",
+	};
+	struct ffclock_reading r;
+
+	ffclock_read(FFCLOCK_UTC, &r);
+	return sysfs_emit(buf, "%s\n", names[r.status]);
+}
+FFC_ATTR_RO(status);
+
+/* seconds per count, as the ratio the kernel works with: period 2^-(64 + shift) */
+static ssize_t period_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct ffclock_estimate est;
+
+	ffclock_get_estimate(&est);
+	return sysfs_emit(buf, "%llu\n", est.period);
+}
+FFC_ATTR_RO(period);
+
+static ssize_t period_shift_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct ffclock_estimate est;
+
+	ffclock_get_estimate(&est);
+	return sysfs_emit(buf, "%u\n", est.period_shift);
+}
+FFC_ATTR_RO(period_shift);
+
+static ssize_t error_bound_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct ffclock_reading r;
+
+	ffclock_read(FFCLOCK_UTC, &r);
+	if (r.bound_ns == FFCLOCK_BOUND_UNKNOWN)
+		return sysfs_emit(buf, "unknown\n");
+	return sysfs_emit(buf, "%llu\n", r.bound_ns);
+}
+FFC_ATTR_RO(error_bound_ns);
+
+static ssize_t tai_offset_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	struct ffclock_estimate est;
+
+	ffclock_get_estimate(&est);
+	return sysfs_emit(buf, "%d\n", est.tai_offset_sec);
+}
+FFC_ATTR_RO(tai_offset);
+
+static ssize_t updates_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	unsigned long flags;
+	u64 updates;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	updates = ffc_event_updates();
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	return sysfs_emit(buf, "%llu\n", updates);
+}
+FFC_ATTR_RO(updates);
+
+static struct attribute *clock_attrs[] = {
+	&status_attr.attr,
+	&period_attr.attr,
+	&period_shift_attr.attr,
+	&error_bound_ns_attr.attr,
+	&tai_offset_attr.attr,
+	&updates_attr.attr,
+	NULL
+};
+
+static const struct attribute_group clock_group = {
+	.name	= "clock",
+	.attrs	= clock_attrs,
+};
+
+/* migration/ --------------------------------------------------------------- */
+
+static ssize_t sequence_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", ffclock_migration_sequence());
+}
+FFC_ATTR_RO(sequence);
+
+static struct attribute *migration_attrs[] = {
+	&sequence_attr.attr,
+	NULL
+};
+
+static const struct attribute_group migration_group = {
+	.name	= "migration",
+	.attrs	= migration_attrs,
+};
+
+/* -------------------------------------------------------------------------- */
+
+static ssize_t version_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", THIS_MODULE->version);
+}
+FFC_ATTR_RO(version);
+
+static struct attribute *top_attrs[] = {
+	&version_attr.attr,
+	NULL
+};
+
+static const struct attribute_group top_group = {
+	.attrs	= top_attrs,
+};
+
+static const struct attribute_group *ffc_groups[] = {
+	&top_group,
+	&counter_group,
+	&clock_group,
+	&migration_group,
+	NULL
+};
+
+int ffc_sysfs_init(void)
+{
+	int ret;
+
+	ffc_kobj = kobject_create_and_add("ffclock", kernel_kobj);
+	if (!ffc_kobj)
+		return -ENOMEM;
+	ret = sysfs_create_groups(ffc_kobj, ffc_groups);
+	if (ret)
+		kobject_put(ffc_kobj);
+	return ret;
+}
+
+void ffc_sysfs_exit(void)
+{
+	sysfs_remove_groups(ffc_kobj, ffc_groups);
+	kobject_put(ffc_kobj);
+}

@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The estimator's flow: check a stamp, make small numbers of it, let path and
+ * oscillator meet it, deal with contradictions, give out the map.
+ *
+ * The reference map runs at exactly the nominal period from (ref, time) and
+ * the filters hold its offset and rate, so that doubles only ever carry small
+ * differences.  At every stamp the reference moves there.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "estimator_internal.h"
+
+#define NS_PER_S	1e9
+
+/* Defaults of struct ffe_config, and its ranges. */
+#define SKEW_SIGMA	5e-5
+#define SKEW_MAX	1e-3
+#define SKEW_LIMIT	1e-2
+#define STAMP_NOISE	50.0
+#define POLL_MAX	1024.0
+
+/*
+ * Longest exchange to believe [s].  NTP's own limit is 16 s of root distance;
+ * a packet that travelled longer says nothing a clock could use.
+ */
+#define RTT_LIMIT	16.0
+
+/* 2^63 ns end in 2262; stay far enough off that a year's sums cannot pass. */
+#define TIME_LIMIT	(INT64_C(8600000000) * 1000000000)
+
+/*
+ * te before tb [ns]: coarse server clocks step back within their own
+ * resolution.  1 us is more than any stamp of a live server loses.
+ */
+#define ORDER_SLACK	1000
+
+/*
+ * The error bound is this many sigma beyond the asymmetry.  The belief is a
+ * mixture with tails cut by the boxes' hard edges, so 3 covers 99.9 %.
+ */
+#define BOUND_SIGMA	3.0
+
+/*
+ * A stamp contradicts the clock when its box lies so many sigma off.  A
+ * Gaussian does that once in 3.5 million; the edges are hard, so less.
+ */
+#define SUSPECT_SIGMA	5.0
+
+/*
+ * Two contradicting stamps in a row that agree with each other win; if they
+ * never agree, so many in a row win anyway: nothing may lock us out.
+ */
+#define JUMP_AGREE	2
+#define JUMP_ANYWAY	8
+
+/* Time ahead for which rate_bound is good [s]. */
+#define RATE_HORIZON	3600.0
+
+/* The bound may not be called synchronised until the rate is this good. */
+#define WARM_RATE	500.0	/* ns/s */
+
+/**
+ * struct ffe - the estimator
+ * @cfg: as given, defaults filled in; its prior is not kept
+ * @running: there is a reference map
+ * @have_path: @path holds at least one exchange
+ * @moved: other server: widen the offset at its first exchange
+ * @ref: reference reading
+ * @time_ns: the reference map's time there [ns since the Unix epoch]
+ * @frac_ns: the rest, [0, 1)
+ * @bank: oscillator
+ * @path: path to the server
+ * @belief: the bank collapsed, at @ref
+ * @root: the server's own distance [ns]
+ * @suspects: contradicting stamps in a row
+ * @suspect: the last of them, as counter and offset from the map it
+ *	contradicted; @suspect_half is its half width [ns]
+ * @excursion: what the bound must grow by to cover the contradiction [ns]
+ * @backward: stamps in a row that were older than @ref
+ * @meas_var: average variance of an exchange's statement [ns^2]
+ * @interval: average time between stamps [s]
+ * @events: of the last stamp
+ * @track: for output
+ */
+struct ffe {
+	struct ffe_config	cfg;
+	bool			running;
+	bool			have_path;
+	bool			moved;
+	uint64_t		ref;
+	int64_t			time_ns;
+	double			frac_ns;
+	struct ffe_bank		bank;
+	struct ffe_path		path;
+	struct ffe_belief	belief;
+	double			root;
+	unsigned int		suspects;
+	struct ffe_stamp	suspect;
+	double			suspect_offset;
+	double			suspect_half;
+	double			excursion;
+	unsigned int		backward;
+	double			start_bound;
+	double			meas_var;
+	double			interval;
+	uint64_t		used;
+	uint32_t		events;
+	struct ffe_track	track;
+};
+
+size_t ffe_size(void)
+{
+	return sizeof(struct ffe);
+}
+
+static bool in_range(double v, double lo, double hi)
+{
+	return isfinite(v) && v >= lo && v <= hi;
+}
+
+static double rate_prior(const struct ffe *f, double *sigma)
+{
+	*sigma = f->cfg.skew_sigma * NS_PER_S;
+	return 0;
+}
+
+int ffe_init(struct ffe *f, const struct ffe_config *cfg)
+{
+	const struct ffe_prior *prior = cfg->prior;
+	struct ffe_config c = *cfg;
+
+	if (!in_range(c.nominal_period_ns, 0.01, 1e6))
+		return -EINVAL;
+	if (!c.skew_sigma)
+		c.skew_sigma = SKEW_SIGMA;
+	if (!c.skew_max)
+		c.skew_max = SKEW_MAX;
+	if (!c.stamp_noise_ns)
+		c.stamp_noise_ns = STAMP_NOISE;
+	if (!c.poll_min_s)
+		c.poll_min_s = 1;
+	if (!c.poll_max_s)
+		c.poll_max_s = POLL_MAX;
+	if (!in_range(c.skew_sigma, 1e-12, SKEW_LIMIT) ||
+	    !in_range(c.skew_max, 1e-12, SKEW_LIMIT) ||
+	    !in_range(c.stamp_noise_ns, 0.1, 1e6) ||
+	    !in_range(c.poll_min_s, 1e-3, 1e6) ||
+	    !in_range(c.poll_max_s, c.poll_min_s, 1e6))
+		return -EINVAL;
+	if (prior && (!in_range(prior->period_ns,
+				c.nominal_period_ns * (1 - c.skew_max),
+				c.nominal_period_ns * (1 + c.skew_max)) ||
+		      !in_range(prior->period_sigma, 0, SKEW_LIMIT) ||
+		      !in_range(prior->wander, 0, 1e-3)))
+		return -EINVAL;
+
+	memset(f, 0, sizeof(*f));
+	f->cfg = c;
+	f->cfg.prior = NULL;
+	if (prior) {
+		double y = (prior->period_ns / c.nominal_period_ns - 1) * NS_PER_S;
+		/* never more certain than the wander of a second */
+		double sigma = fmax(prior->period_sigma * NS_PER_S, 1);
+
+		ffe_bank_start(&f->bank, 1, y, sigma * sigma,
+			       prior->wander * NS_PER_S);
+	} else {
+		double sigma, y = rate_prior(f, &sigma);
+
+		ffe_bank_start(&f->bank, 1, y, sigma * sigma, 0);
+	}
+	ffe_bank_collapse(&f->bank, &f->belief);
+	return 0;
+}
+
+/* Counts from the reference to @counter as nominal ns; exact below 2^53. */
+static double since_ref(const struct ffe *f, uint64_t counter)
+{
+	return (double)(int64_t)(counter - f->ref) * f->cfg.nominal_period_ns;
+}
+
+/* Move the reference by whole and fractional ns. */
+static void ref_advance(struct ffe *f, double ns)
+{
+	double whole = floor(ns);
+
+	f->frac_ns += ns - whole;
+	if (f->frac_ns >= 1) {
+		f->frac_ns -= 1;
+		whole += 1;
+	}
+	f->time_ns += (int64_t)whole;
+}
+
+static void ref_to(struct ffe *f, uint64_t counter)
+{
+	ref_advance(f, since_ref(f, counter));
+	f->ref = counter;
+}
+
+/* Is the stamp possible at all?  Everything here is safe for any bits. */
+static enum ffe_reject stamp_check(const struct ffe *f,
+				   const struct ffe_stamp *s)
+{
+	double period = f->cfg.nominal_period_ns, spent, server;
+
+	if (s->leap == 3 || s->stratum == 0 || s->stratum > 15)
+		return FFE_REJ_UNSYNC;
+	if (s->tb < 0 || s->te < 0 || s->tb > TIME_LIMIT || s->te > TIME_LIMIT)
+		return FFE_REJ_RANGE;
+	if (s->te - s->tb < -ORDER_SLACK)
+		return FFE_REJ_SERVER_ORDER;
+	if (s->tf <= s->ta)
+		return FFE_REJ_COUNTER;
+	spent = (double)(s->tf - s->ta) * period;
+	server = (double)(s->te - s->tb);
+	if (spent > RTT_LIMIT * NS_PER_S)
+		return FFE_REJ_COUNTER;
+	if (spent * (1 + f->cfg.skew_max) <= server)
+		return FFE_REJ_RTT;
+	if (f->running && (int64_t)(s->ta - f->ref) < 0)
+		return FFE_REJ_BACKWARD;
+	return FFE_REJ_NONE;
+}
+
+/* Small numbers; the reference map must be near. */
+static void exchange_of(const struct ffe *f, const struct ffe_stamp *s,
+			struct ffe_exchange *e)
+{
+	double noise = s->client_err_ns ? s->client_err_ns : f->cfg.stamp_noise_ns;
+	double at_a = since_ref(f, s->ta), at_f = since_ref(f, s->tf);
+	double span = at_f - at_a, y = f->belief.y / NS_PER_S;
+	double skew = sqrt(f->belief.pyy) / NS_PER_S;
+
+	if (s->precision)
+		noise = hypot(noise, ldexp(NS_PER_S, s->precision > -1 ? -1 :
+					   s->precision < -40 ? -40 :
+					   s->precision) / 4);
+	/* a count is the least a stamp is uncertain by, uniformly */
+	noise = hypot(noise, f->cfg.nominal_period_ns * 0.29);
+
+	e->dt = at_f / NS_PER_S;
+	e->rtt = span * (1 + y) - (double)(s->te - s->tb);
+	/* the offset at ta is the one at tf less the drift between */
+	e->out = (double)(s->tb - f->time_ns) - f->frac_ns - at_a + y * span;
+	e->in = (double)(s->te - f->time_ns) - f->frac_ns - at_f;
+	e->var = noise * noise + skew * span * skew * span;
+	if (!(e->rtt > 1))
+		e->rtt = 1;
+}
+
+/* First stamp: the reference map is what its midpoint says. */
+static void clock_start(struct ffe *f, const struct ffe_stamp *s)
+{
+	struct ffe_exchange e;
+
+	f->ref = s->tf;
+	f->time_ns = s->te;
+	f->frac_ns = 0;
+	exchange_of(f, s, &e);
+	ref_advance(f, (e.out + e.in) / 2);
+	f->running = true;
+	f->suspects = 0;
+	f->excursion = 0;
+}
+
+/* The clock is wherever the next stamp says; what follows a restart. */
+static void clock_forget(struct ffe *f, bool path_too)
+{
+	double sigma, y = rate_prior(f, &sigma);
+
+	ffe_bank_start(&f->bank, 1, y, sigma * sigma, 0);
+	ffe_bank_collapse(&f->bank, &f->belief);
+	f->running = false;
+	f->suspects = 0;
+	f->excursion = 0;
+	f->used = 0;
+	if (path_too)
+		f->have_path = false;
+}
+
+/* Move reference and belief to a later reading. */
+static double clock_advance(struct ffe *f, uint64_t counter)
+{
+	double dt = since_ref(f, counter) / NS_PER_S;
+
+	ref_to(f, counter);
+	ffe_bank_predict(&f->bank, dt);
+	ffe_bank_collapse(&f->bank, &f->belief);
+	return dt;
+}
+
+/* Use an exchange the reference stands at. */
+static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
+{
+	struct ffe_exchange e;
+	struct ffe_box box;
+	struct ffe_fit fit;
+	uint32_t ev = 0;
+	double t;
+
+	if (!f->running) {
+		/* anything between no and twice the delay: a flat belief */
+		double rtt;
+
+		clock_start(f, s);
+		exchange_of(f, s, &e);
+		rtt = f->have_path ? fmax(e.rtt, ffe_path_min_rtt(&f->path)) :
+				     e.rtt;
+		ffe_bank_widen(&f->bank, rtt * rtt, 0);
+		ffe_bank_collapse(&f->bank, &f->belief);
+		ev |= FFE_EV_FIRST;
+	}
+	exchange_of(f, s, &e);
+	if (!f->have_path) {
+		ffe_path_start(&f->path, &e);
+		f->have_path = true;
+	}
+
+	ev |= ffe_path_before(&f->path, &e, &f->belief);
+	ffe_path_box(&f->path, &e, &box);
+	f->track.last_offset_ns = (box.lo + box.hi) / 2;
+	f->track.last_rtt_ns = e.rtt;
+	ffe_bank_update(&f->bank, &box, &fit);
+	ffe_bank_collapse(&f->bank, &f->belief);
+	ev |= ffe_path_after(&f->path, &e, &fit, &f->belief);
+
+	/* what a typical exchange says, for the averaging window */
+	t = (f->path.tau[0] * f->path.tau[0] + f->path.tau[1] * f->path.tau[1]) / 4 +
+	    e.var;
+	f->meas_var = t;
+	f->used++;
+	f->root = s->root_delay_ns / 2.0 + s->root_disp_ns;
+
+	/* keep the filters' offsets small: the belief becomes the reference */
+	ref_advance(f, f->belief.x);
+	ffe_bank_shift(&f->bank, -f->belief.x);
+	f->belief.x = 0;
+	return ev;
+}
+
+/* How far the stamp's statement lies off the clock; 0 when it does not. */
+static double contradiction(const struct ffe *f, const struct ffe_stamp *s,
+			    double *offset, double *half)
+{
+	struct ffe_exchange e;
+	struct ffe_path path = f->path;
+	struct ffe_box box;
+	double off = 0;
+
+	exchange_of(f, s, &e);
+	ffe_path_before(&path, &e, &f->belief);
+	ffe_path_box(&path, &e, &box);
+	*offset = (box.lo + box.hi) / 2 - f->belief.x;
+	*half = (box.hi - box.lo) / 2 + sqrt(box.var);
+	if (box.lo > f->belief.x)
+		off = box.lo - f->belief.x;
+	else if (box.hi < f->belief.x)
+		off = f->belief.x - box.hi;
+	return off > SUSPECT_SIGMA * sqrt(f->belief.pxx + box.var) ? off : 0;
+}
+
+/*
+ * A stamp that the clock cannot be reconciled with.  Alone it may be a wrong
+ * stamp; a second one that says the same is a jump of the counter, of the
+ * oscillator's rate or of the server, and all three mean: start again from
+ * these two.
+ */
+static uint32_t suspect_take(struct ffe *f, const struct ffe_stamp *s,
+			     double off, double offset, double half)
+{
+	uint32_t ev = FFE_EV_SUSPECT;
+	bool agree = false;
+
+	if (f->suspects) {
+		double dt = (double)(s->tf - f->suspect.tf) *
+			    f->cfg.nominal_period_ns / NS_PER_S;
+
+		/* both offsets are against the same map */
+		agree = fabs(offset - f->suspect_offset) <
+			half + f->suspect_half + f->cfg.skew_max * dt * NS_PER_S;
+	}
+	f->suspects++;
+	if ((agree && f->suspects >= JUMP_AGREE) || f->suspects >= JUMP_ANYWAY) {
+		struct ffe_stamp first = f->suspect;
+
+		clock_forget(f, false);
+		if (agree) {
+			stamp_use(f, &first);
+			clock_advance(f, s->tf);
+		}
+		ev |= stamp_use(f, s) | FFE_EV_JUMP | FFE_EV_RESTART;
+		f->track.jumps++;
+		f->track.restarts++;
+		return ev;
+	}
+	f->suspect = *s;
+	f->suspect_offset = offset;
+	f->suspect_half = half;
+	f->excursion = off + 2 * half;
+	return ev;
+}
+
+static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
+{
+	double off, offset, half, dt;
+	uint32_t ev = 0;
+
+	if (!f->running || !f->have_path)
+		return stamp_use(f, s);
+
+	dt = clock_advance(f, s->tf);
+	if (f->interval <= 0)
+		f->interval = dt;
+	f->interval += (dt - f->interval) / 16;
+
+	off = contradiction(f, s, &offset, &half);
+	if (off > 0)
+		return suspect_take(f, s, off, offset, half);
+
+	if (f->suspects) {
+		ev |= FFE_EV_OUTLIER;
+		f->suspects = 0;
+		f->excursion = 0;
+	}
+	return ev | stamp_use(f, s);
+}
+
+static double held_window(const struct ffe *f)
+{
+	/*
+	 * Where the noise averaged over T equals the wander over T: the
+	 * steady state of the two-state filter.
+	 */
+	double q2 = fmax(f->belief.q2, 1e-6), step = fmax(f->interval, 1e-3);
+
+	return sqrt(2 * sqrt(f->meas_var * step / q2));
+}
+
+/* Fill in a map whose reference is the present one. */
+static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
+{
+	const struct ffe_belief *b = &f->belief;
+	double ns, age, whole, pxx, later;
+
+	memset(m, 0, sizeof(*m));
+	m->counter = counter;
+	m->period_ns = f->cfg.nominal_period_ns * (1 + b->y / NS_PER_S);
+	m->events = f->events;
+	if (!f->running) {
+		m->bound_ns = m->est_error_ns = INFINITY;
+		m->rate_bound = f->cfg.skew_max;
+		m->rate_est = f->cfg.skew_sigma;
+		m->status = FFE_UNSYNC;
+		return;
+	}
+
+	ns = since_ref(f, counter);
+	age = fmax(ns / NS_PER_S, 0);
+	ns += f->frac_ns + b->x + b->y * ns / NS_PER_S;
+	whole = floor(ns);
+	m->time_ns = f->time_ns + (int64_t)whole;
+	m->time_frac_ns = ns - whole;
+
+	pxx = ffe_belief_pxx(b, age);
+	later = ffe_belief_pxx(b, age + RATE_HORIZON);
+	m->est_error_ns = sqrt(pxx);
+	m->bound_ns = (f->have_path ? f->path.asym_bound : f->start_bound) +
+		      f->root + BOUND_SIGMA * sqrt(pxx) + f->excursion;
+	m->rate_bound = BOUND_SIGMA * (sqrt(later) - sqrt(pxx)) / RATE_HORIZON /
+			NS_PER_S;
+	m->rate_est = sqrt(b->pyy + b->q2 * age) / NS_PER_S;
+
+	if (f->suspects)
+		m->status = FFE_SUSPECT;
+	else if (sqrt(b->pyy) > WARM_RATE)
+		m->status = FFE_WARMUP;
+	else if (age > fmax(held_window(f), 4 * f->interval))
+		m->status = FFE_HOLDOVER;
+	else
+		m->status = FFE_SYNC;
+}
+
+uint32_t ffe_process(struct ffe *f, const struct ffe_stamp *s,
+		     struct ffe_map *out)
+{
+	enum ffe_reject why = stamp_check(f, s);
+
+	f->events = 0;
+	if (why == FFE_REJ_BACKWARD && ++f->backward >= JUMP_ANYWAY) {
+		/* the counter began again and nobody said so */
+		clock_forget(f, true);
+		f->events |= FFE_EV_RESTART;
+		f->track.restarts++;
+		why = FFE_REJ_NONE;
+	}
+	if (why) {
+		f->track.rejected++;
+		f->track.reject = why;
+		f->events |= FFE_EV_REJECTED;
+		if (out)
+			map_fill(f, f->running ? f->ref : s->tf, out);
+		return f->events;
+	}
+	f->backward = 0;
+	f->track.stamps++;
+	f->events |= stamp_take(f, s);
+	if (f->events & FFE_EV_UPSHIFT)
+		f->track.upshifts++;
+	if (f->events & FFE_EV_DOWNSHIFT)
+		f->track.downshifts++;
+	if (out)
+		map_fill(f, s->tf, out);
+	return f->events;
+}
+
+void ffe_restart(struct ffe *f, const struct ffe_restart *why)
+{
+	double sigma;
+
+	f->events = FFE_EV_RESTART;
+	f->track.restarts++;
+	if (why->why == FFE_RESTART_SERVER) {
+		f->have_path = false;
+		f->moved = true;
+		return;
+	}
+	if (in_range(why->nominal_period_ns, 0.01, 1e6))
+		f->cfg.nominal_period_ns = why->nominal_period_ns;
+	clock_forget(f, true);
+	if (!why->have_time || why->time_ns < 0 || why->time_ns > TIME_LIMIT ||
+	    !in_range(why->bound_ns, 0, 1e18))
+		return;
+
+	f->ref = why->counter;
+	f->time_ns = why->time_ns;
+	f->frac_ns = 0;
+	f->running = true;
+	f->start_bound = why->bound_ns;
+	sigma = why->bound_ns / BOUND_SIGMA;
+	ffe_bank_widen(&f->bank, sigma * sigma, 0);
+	ffe_bank_collapse(&f->bank, &f->belief);
+}
+
+void ffe_map_at(const struct ffe *f, uint64_t counter, struct ffe_map *out)
+{
+	map_fill(f, counter, out);
+}
+
+int64_t ffe_map_read(const struct ffe_map *map, uint64_t counter,
+		     double *frac_ns, double *bound_ns)
+{
+	double ns = (double)(int64_t)(counter - map->counter) * map->period_ns;
+	double sum = ns + map->time_frac_ns, whole = floor(sum);
+
+	if (frac_ns)
+		*frac_ns = sum - whole;
+	if (bound_ns)
+		*bound_ns = map->bound_ns + map->rate_bound * fabs(ns);
+	return map->time_ns + (int64_t)whole;
+}
+
+void ffe_tracking(const struct ffe *f, struct ffe_track *out)
+{
+	*out = f->track;
+	out->min_rtt_ns = f->have_path ? ffe_path_min_rtt(&f->path) : 0;
+	out->asym_ns = f->path.level.d[0] - f->path.level.d[1];
+	out->noise_out_ns = f->path.tau[0];
+	out->noise_in_ns = f->path.tau[1];
+	out->rate = f->belief.y / NS_PER_S;
+	out->wander = sqrt(f->belief.q2) / NS_PER_S;
+	out->window_s = held_window(f);
+	out->offset_sigma_ns = sqrt(f->belief.pxx);
+	out->rate_sigma = sqrt(f->belief.pyy) / NS_PER_S;
+}
+
+int ffe_save_prior(const struct ffe *f, struct ffe_prior *out)
+{
+	if (!f->running || sqrt(f->belief.pyy) > WARM_RATE)
+		return -EAGAIN;
+
+	out->period_ns = f->cfg.nominal_period_ns * (1 + f->belief.y / NS_PER_S);
+	/* a restart takes minutes; an hour's wander covers it */
+	out->period_sigma = sqrt(f->belief.pyy + f->belief.q2 * 3600) / NS_PER_S;
+	out->wander = sqrt(f->belief.q2) / NS_PER_S;
+	return 0;
+}

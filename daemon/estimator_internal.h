@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Private seam between the parts of the estimator.  Nothing outside
+ * daemon/estimator*.c and its unit test includes this.
+ *
+ * Units inside: offsets and delays in ns (double, always small differences
+ * from a moving reference), elapsed time in s, rates in ns/s (that is, parts
+ * in 1e9), wander in ns/s per square root of a second.
+ */
+#ifndef FFCLOCKD_ESTIMATOR_INTERNAL_H
+#define FFCLOCKD_ESTIMATOR_INTERNAL_H
+
+#include <stdbool.h>
+
+#include "estimator.h"
+
+/* ---- delay likelihood: estimator_likelihood.c ---- */
+
+/**
+ * struct ffe_box - one exchange as a statement about the offset
+ * @lo: smallest offset the answer's delay allows [ns]
+ * @hi: largest offset the request's delay allows [ns]; >= @lo
+ * @var: variance of what blurs both edges alike: stamping, the minimum's own
+ *	uncertainty [ns^2]; > 0
+ * @tau: mean excess delay of a normal packet, [0] request, [1] answer [ns]
+ * @tail: mean excess delay of a packet that met a queue [ns]
+ * @eps: probability of meeting one
+ */
+struct ffe_box {
+	double	lo;
+	double	hi;
+	double	var;
+	double	tau[2];
+	double	tail[2];
+	double	eps[2];
+};
+
+/**
+ * struct ffe_fit - a Gaussian belief confronted with a box
+ * @loglik: log probability density of the box given the belief
+ * @mean: of the blurred offset afterwards [ns]
+ * @var: of the blurred offset afterwards [ns^2]
+ * @heavy: probability that the packet met a queue, per direction
+ * @excess: expected excess delay given that it did not, per direction [ns]
+ * @excess_tail: expected excess delay given that it did [ns]
+ * @alien: probability that the exchange says nothing about the offset
+ */
+struct ffe_fit {
+	double	loglik;
+	double	mean;
+	double	var;
+	double	heavy[2];
+	double	excess[2];
+	double	excess_tail[2];
+	double	alien;
+};
+
+/* Moments of a standard normal variable kept inside [a, b]; a < b. */
+void ffe_truncated(double a, double b, double *logz, double *mean, double *var);
+
+/* Confront the belief N(mean, var) about the offset with a box. */
+void ffe_box_fit(const struct ffe_box *box, double mean, double var,
+		 struct ffe_fit *fit);
+
+/* ---- bank of oscillator filters: estimator_bank.c ---- */
+
+/*
+ * Wander hypotheses: 1e-11 to 1e-7 per square root of a second in half
+ * decades.  The lower end is a good ovenised oscillator, the upper one worse
+ * than any clock crystal in a machine whose fan has just come on.
+ */
+#define FFE_BANK	9
+
+/**
+ * struct ffe_kalman - belief about the oscillator under one wander
+ * @x: offset of the reference map [ns]
+ * @y: rate against nominal [ns/s]
+ * @pxx: variance of @x [ns^2]
+ * @pxy: covariance [ns^2/s]
+ * @pyy: variance of @y [ns^2/s^2]
+ * @logw: log of the hypothesis' weight, normalised over the bank
+ */
+struct ffe_kalman {
+	double	x;
+	double	y;
+	double	pxx;
+	double	pxy;
+	double	pyy;
+	double	logw;
+};
+
+/**
+ * struct ffe_belief - the bank as one Gaussian
+ * @x: offset of the reference map [ns]
+ * @y: rate [ns/s]
+ * @pxx: variance [ns^2]
+ * @pxy: covariance [ns^2/s]
+ * @pyy: variance [ns^2/s^2]
+ * @q2: mean square wander [ns^2/s^3]
+ */
+struct ffe_belief {
+	double	x;
+	double	y;
+	double	pxx;
+	double	pxy;
+	double	pyy;
+	double	q2;
+};
+
+struct ffe_bank {
+	struct ffe_kalman	k[FFE_BANK];
+};
+
+void ffe_bank_start(struct ffe_bank *bank, double pxx, double y, double pyy,
+		    double wander);
+void ffe_bank_predict(struct ffe_bank *bank, double dt);
+void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
+		     struct ffe_fit *fit);
+void ffe_bank_shift(struct ffe_bank *bank, double dx);
+void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy);
+void ffe_bank_collapse(const struct ffe_bank *bank, struct ffe_belief *out);
+
+/* Variance of the offset @dt seconds after the belief [ns^2]. */
+double ffe_belief_pxx(const struct ffe_belief *b, double dt);
+
+/* ---- path: estimator_path.c ---- */
+
+/* Exchanges kept to decide on a risen minimum. */
+#define FFE_RING	64
+/* Blocks of FFE_RING exchanges over which the minimum is remembered. */
+#define FFE_BLOCKS	64
+/* Former routes remembered, to recognise one that comes back. */
+#define FFE_LEVELS	8
+
+/**
+ * struct ffe_level - one route of the path
+ * @d: delay of a packet that waits nowhere, [0] to the server, [1] back [ns];
+ *	their sum is the minimum RTT, their difference the booked asymmetry
+ * @used: slot in use
+ */
+struct ffe_level {
+	double	d[2];
+	bool	used;
+};
+
+/**
+ * struct ffe_past - what the path remembers of an exchange
+ * @rtt: its round-trip time, in true ns
+ * @leg: delay of each direction by the clock as it was then [ns]
+ */
+struct ffe_past {
+	double	rtt;
+	double	leg[2];
+};
+
+/**
+ * struct ffe_path - delays between here and the server
+ * @level: present route
+ * @n: exchanges behind each direction's minimum (at least 1)
+ * @age: exchanges since the present route was found
+ * @tau: mean excess delay per direction [ns]
+ * @tau_n: weight behind it
+ * @tail: mean excess delay of packets that met a queue [ns]
+ * @eps: recent probability of that
+ * @asym_bound: what the unseen asymmetry can make of the clock [ns]
+ * @ring: last exchanges; @ring_n of them since the route was found, next
+ *	one goes to @ring_at
+ * @block: minimum RTT per block of FFE_RING exchanges, oldest overwritten
+ * @past: former routes; next one goes to @past_at
+ */
+struct ffe_path {
+	struct ffe_level	level;
+	double			n[2];
+	uint64_t		age;
+	double			tau[2];
+	double			tau_n[2];
+	double			tail[2];
+	double			eps[2];
+	double			asym_bound;
+	struct ffe_past		ring[FFE_RING];
+	unsigned int		ring_n;
+	unsigned int		ring_at;
+	double			block[FFE_BLOCKS];
+	unsigned int		block_n;
+	unsigned int		block_at;
+	struct ffe_level	past[FFE_LEVELS];
+	unsigned int		past_at;
+	double			floor;
+};
+
+/**
+ * struct ffe_exchange - a stamp in small numbers
+ * @dt: since the reference reading, to tf [s]
+ * @rtt: round-trip time without the server's part [ns]
+ * @out: server's arrival time minus the reference map's at ta, carried to tf
+ *	at the believed rate [ns]: offset plus the request's delay
+ * @in: server's departure time minus the reference map's at tf [ns]: offset
+ *	minus the answer's delay
+ * @var: variance of stamping [ns^2]
+ */
+struct ffe_exchange {
+	double	dt;
+	double	rtt;
+	double	out;
+	double	in;
+	double	var;
+};
+
+void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e);
+uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
+			 const struct ffe_belief *b);
+void ffe_path_box(const struct ffe_path *p, const struct ffe_exchange *e,
+		  struct ffe_box *box);
+uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
+			const struct ffe_fit *fit, const struct ffe_belief *b);
+
+static inline double ffe_path_min_rtt(const struct ffe_path *p)
+{
+	return p->level.d[0] + p->level.d[1];
+}
+
+#endif /* FFCLOCKD_ESTIMATOR_INTERNAL_H */

@@ -35,7 +35,7 @@
 #include <linux/ffclock.h>
 #endif
 
-typedef unsigned __int128 ffclock_u128;
+#define ffclock_u128		unsigned __int128
 
 #define FFCLOCK_NSEC_PER_SEC	1000000000ULL
 #define FFCLOCK_MAX_SHIFT	63

@@ -14,7 +14,7 @@
 #include "ffclock_trace.h"
 
 /* Time we believe a caller about: 2514.  Keeps every sum far from overflow. */
-#define FFC_MAX_SEC		(1LL << 34)
+#define FFC_MAX_SEC		17179869184LL	/* 2^34 */
 /* An error of more than 31 years is not a bound but a mistake. */
 #define FFC_MAX_ERROR_NS	1000000000000000000ULL
 #define FFC_MAX_TAI_SEC		1000

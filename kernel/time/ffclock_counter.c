@@ -22,13 +22,16 @@
 #include "ffclock_internal.h"
 #include "ffclock_trace.h"
 
+/* serialises configuration from sysfs; sleeps */
 DEFINE_MUTEX(ffc_config_mutex);
 
 /**
  * struct ffc_sys - the counter over the timekeeper's clocksource ("sys")
  * @base: how to read it; base.last is the core's cycle_last, base.value the
  *	counter there
- * @shift_to_counter: ffclock counter - sys counter; unless bypassed
+ * @shift_to_counter: ffclock counter - sys counter, if @related
+ * @related: both count the same hardware: not bypassed, or by the very counter
+ *	that is under the clocksource
  * @offs_boot: CLOCK_BOOTTIME - CLOCK_MONOTONIC at the last update: grows by
  *	what the machine slept
  * @slept: what @offs_boot grew by while @frozen
@@ -42,6 +45,7 @@ DEFINE_MUTEX(ffc_config_mutex);
 static struct ffc_sys {
 	struct ffc_base		base;
 	u64			shift_to_counter;
+	bool			related;
 	ktime_t			offs_boot;
 	ktime_t			slept;
 	const struct ffc_hw	*bypass;
@@ -109,7 +113,7 @@ bool ffc_counter_pair_locked(u64 *sys, u64 *counter)
 
 	lockdep_assert_held(&ffc_lock);
 	before = ffc_sys_read();
-	if (!ffc_sys.bypass && !ffc_sys.frozen) {
+	if (ffc_sys.related && !ffc_sys.frozen) {
 		*sys = before;
 		*counter = before + ffc_sys.shift_to_counter;
 		return false;
@@ -185,11 +189,16 @@ static struct ffc_base ffc_base_of(struct clocksource *cs)
 	return base;
 }
 
-/* How the ffclock counter @base, just read, relates to sys; not bypassed */
-static void ffc_sys_relate(const struct ffc_base *base)
+/*
+ * How the ffclock counter relates to sys, after either got a new base.  The
+ * ffclock counter's is as new as sys's or newer.
+ */
+static void ffc_sys_relate(void)
 {
+	const struct ffc_base *base = &ffc_state_locked()->base;
 	u64 sys = ffc_sys.base.value + ((base->last - ffc_sys.base.last) & ffc_sys.base.mask);
 
+	ffc_sys.related = !ffc_sys.bypass || ffc_sys.bypass == ffc_sys.base.hw;
 	ffc_sys.shift_to_counter = base->value - sys;
 }
 
@@ -198,16 +207,29 @@ static void ffc_sys_switch(const struct timekeeper *tk)
 {
 	struct ffc_base to = ffc_base_of(tk->tkr_mono.clock);
 	struct ffc_state next = *ffc_state_locked();
-	u64 sys = ffc_sys_read();
+	bool same = to.hw && to.hw == ffc_sys.base.hw;
+	u64 cycles = tk->tkr_mono.cycle_last & to.mask;
+	u64 sys;
 
 	/* reckon from the core's last cycle, as every update from now on will */
+	if (same)
+		sys = ffc_sys.base.value + ((cycles - ffc_sys.base.last) & to.mask);
+	else
+		sys = ffc_sys_read();
 	ffc_sys.base = to;
-	ffc_sys.base.last = tk->tkr_mono.cycle_last & to.mask;
+	ffc_sys.base.last = cycles;
 	ffc_sys.base.value = sys;
-	if (ffc_sys.bypass)
-		return;
-	ffc_new_epoch(&next, &to, "clocksource", false, 0);
-	ffc_sys_relate(&to);
+	if (ffc_sys.bypass) {
+		/* the counter is another one and goes on */
+	} else if (same) {
+		/* tsc-early to tsc: the same counter under another name */
+		next.base.cs = to.cs;
+		ffc_state_publish_base(&next.base);
+		ffc_nominal(&to, &ffc_sys.nominal_period, &ffc_sys.nominal_shift);
+	} else {
+		ffc_new_epoch(&next, &to, "clocksource", false, 0);
+	}
+	ffc_sys_relate();
 }
 
 /* Stop bypassing, with all other CPUs stopped or because the counter is bad */
@@ -218,7 +240,7 @@ static void ffc_bypass_drop(const char *why)
 
 	ffc_sys.bypass = NULL;
 	ffc_new_epoch(&next, &to, why, false, 0);
-	ffc_sys_relate(&to);
+	ffc_sys_relate();
 }
 
 /* The first update, from pvclock_gtod_register_notifier() itself */
@@ -232,7 +254,7 @@ static void ffc_first_update(const struct timekeeper *tk)
 	next.base.last = tkr->cycle_last & tkr->mask;
 	next.base.value = next.base.last;
 	ffc_sys.base = next.base;
-	ffc_sys.shift_to_counter = 0;
+	ffc_sys.related = true;
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_nominal(&next.base, &ffc_sys.nominal_period, &ffc_sys.nominal_shift);
 
@@ -262,8 +284,7 @@ static void ffc_sys_jumped(u64 cycles, u64 slack, const char *why, ktime_t slept
 		next.base.value = ffc_sys.base.value + ffc_sys.shift_to_counter + slack;
 	}
 	ffc_new_epoch(&next, &to, why, true, slept);
-	if (!ffc_sys.bypass)
-		ffc_sys_relate(&to);
+	ffc_sys_relate();
 }
 
 /* What the core calls an ordinary update: it has counted on */
@@ -338,7 +359,7 @@ static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void 
 			ffc_bypass_drop("unusable");
 	}
 	ffc_sys.offs_boot = tk->offs_boot;
-	ffc_ring_update(tk, ffc_sys.base.value, ffc_sys.bypass);
+	ffc_ring_update(tk, ffc_sys.base.value, !ffc_sys.related || ffc_sys.frozen);
 	raw_spin_unlock(&ffc_lock);
 	return NOTIFY_OK;
 }
@@ -388,8 +409,7 @@ static void ffc_resume(void *data)
 	}
 	ffc_sys.frozen = false;
 	ffc_new_epoch(&next, &to, "suspend", true, ffc_sys.slept);
-	if (!ffc_sys.bypass)
-		ffc_sys_relate(&to);
+	ffc_sys_relate();
 	raw_spin_unlock(&ffc_lock);
 }
 
@@ -440,6 +460,7 @@ static int ffc_bypass_stopped(void *data)
 		to.mask = hw->mask;
 		ffc_new_epoch(&next, &to, "bypass", false, 0);
 		ffc_sys.bypass = hw;
+		ffc_sys_relate();
 	}
 	raw_spin_unlock(&ffc_lock);
 	return 0;
@@ -521,8 +542,7 @@ void ffclock_disrupt(const char *source)
 	to = next.base;
 	if (!ffc_sys.frozen) {	/* else ffc_resume() will say it */
 		ffc_new_epoch(&next, &to, source, true, 0);
-		if (!ffc_sys.bypass)
-			ffc_sys_relate(&to);
+		ffc_sys_relate();
 	}
 	raw_spin_unlock_irqrestore(&ffc_lock, flags);
 }

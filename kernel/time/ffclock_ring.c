@@ -40,6 +40,8 @@
  * @shift: its shift
  * @run: index of the first piece of a run without steps
  * @epoch: epoch of @counter
+ * @paired: @counter was read beside @start, and so will the next piece's be:
+ *	interpolate.  Otherwise the two counters differ by a constant
  */
 struct ffc_piece {
 	u64	start;
@@ -51,6 +53,7 @@ struct ffc_piece {
 	u32	shift;
 	u64	run;
 	u32	epoch;
+	bool	paired;
 };
 
 /* The system clocks as of the latest timekeeping update */
@@ -172,6 +175,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	p->mult = ffc_tail.mult;
 	p->shift = ffc_tail.shift;
 	p->epoch = epoch;
+	p->paired = pair;
 	p->run = ffc_ring_head;
 	if (ffc_ring_count && prev->epoch == p->epoch &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
@@ -209,6 +213,8 @@ static u64 ffc_piece_counter(u64 index, u64 sys)
 	u64 run_sys, run_counter;
 	ffclock_u128 product;
 
+	if (!p->paired)
+		return p->counter + (sys - p->start);
 	if (index + 1 == ffc_ring_head || next->epoch != p->epoch) {
 		/* the last piece of its epoch: with the pair before, or as is */
 		if (ffc_ring_count < 2 || index == ffc_ring_head - ffc_ring_count ||
@@ -219,7 +225,7 @@ static u64 ffc_piece_counter(u64 index, u64 sys)
 	}
 	run_sys = next->start - p->start;
 	run_counter = next->counter - p->counter;
-	if (run_sys == run_counter || !run_sys)
+	if (!run_sys)
 		return p->counter + (sys - p->start);
 	product = (ffclock_u128)(sys - p->start) * run_counter;
 	if ((u64)(product >> 64) >= run_sys)

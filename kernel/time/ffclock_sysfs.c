@@ -19,7 +19,8 @@ static struct kobject *ffc_kobj;
 
 /* counter/ ----------------------------------------------------------------- */
 
-static ssize_t current_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+/* not __ATTR(): "current" is a macro, which that would expand into the name */
+static ssize_t counter_name_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	char name[32];
 
@@ -27,7 +28,10 @@ static ssize_t current_show(struct kobject *kobj, struct kobj_attribute *attr, c
 	return sysfs_emit(buf, "%s\n", name);
 }
 
-static struct kobj_attribute current_attr = __ATTR(current, 0444, current_show, NULL);
+static struct kobj_attribute counter_name_attr = {
+	.attr	= { .name = "current", .mode = 0444 },
+	.show	= counter_name_show,
+};
 
 static ssize_t available_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
@@ -92,7 +96,7 @@ static ssize_t bypass_store(struct kobject *kobj, struct kobj_attribute *attr, c
 FFC_ATTR_RW(bypass);
 
 static struct attribute *counter_attrs[] = {
-	&current_attr.attr,
+	&counter_name_attr.attr,
 	&available_attr.attr,
 	&value_attr.attr,
 	&epoch_attr.attr,

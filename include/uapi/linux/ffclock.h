@@ -331,8 +331,8 @@ struct ffclock_estimate {
 	__u32	next_update_sec;
 	__u32	stale_sec;
 	__u32	flags;
-#define FFCLOCK_EST_F_STEP_MONO		(1U << 0) /* do not slew mono to this:
-						   * move its origin instead */
+/* do not slew mono to this estimate: move its origin instead */
+#define FFCLOCK_EST_F_STEP_MONO		(1U << 0)
 	__u32	reserved1;
 	__u64	reserved[4];
 };
@@ -380,12 +380,13 @@ struct ffclock_stamp {
 	__u32	epoch;
 	__u32	result;
 };
+
 #define FFCLOCK_STAMP_OK		0
 #define FFCLOCK_STAMP_TOO_OLD		1 /* older than what is remembered */
 #define FFCLOCK_STAMP_FUTURE		2 /* CLOCK_REALTIME is not there yet */
 #define FFCLOCK_STAMP_GAP		3 /* REALTIME was stepped over it */
-#define FFCLOCK_STAMP_AMBIGUOUS		4 /* REALTIME read so more than once;
-					   * counter is the latest of these */
+/* REALTIME read so more than once; counter is the latest of these */
+#define FFCLOCK_STAMP_AMBIGUOUS		4
 
 #define FFCLOCK_CONVERT_MAX		4096
 

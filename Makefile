@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# ffclock: modules (Kbuild), user space, tests.  "make help" lists the targets.
+#
+# This file is for people; the kernel's build reads Kbuild.
+
+.DEFAULT_GOAL := all
+
+TOP := $(abspath .)
+
+# ---- user space ------------------------------------------------------------
+#
+# Every sub-make gets O= and puts programs into $(O)/bin, libraries into
+# $(O)/lib, headers into $(O)/include, guest tests into $(O)/guest, unit tests
+# into $(O)/unit, replay tests into $(O)/replay.
+
+SAN ?=
+O ?= $(TOP)/build/user$(if $(SAN),-$(SAN))
+USERDIRS = $(patsubst %/Makefile,%,$(wildcard $(addsuffix /Makefile, \
+	lib tools daemon selftests selftests/guest)))
+
+.PHONY: all userland $(addprefix userland-,asan ubsan)
+all: modules userland
+
+userland:
+	@mkdir -p $(O)/bin $(O)/lib $(O)/include $(O)/guest $(O)/unit
+	@set -e; for d in $(USERDIRS); do $(MAKE) --no-print-directory -C $$d O=$(O) SAN=$(SAN); done
+
+userland-asan userland-ubsan: userland-%:
+	$(MAKE) --no-print-directory userland SAN=$* O=$(TOP)/build/user-$*
+
+# ---- modules ---------------------------------------------------------------
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+.PHONY: modules modules-all modules_install
+modules:
+	@test -e $(KDIR) || { echo "no kernel headers in $(KDIR): install" \
+		"linux-headers-$$(uname -r), or give KDIR=, or 'make modules-all'" >&2; exit 1; }
+	$(MAKE) -C $(KDIR) M=$(TOP) modules
+
+modules_install: modules
+	$(MAKE) -C $(KDIR) M=$(TOP) modules_install
+
+# For all kernels of the lab, in their chroots, W=1 and sparse, no warnings.
+modules-all: lab
+	scripts/build-modules
+
+# ---- lab and tests ---------------------------------------------------------
+
+.PHONY: deps lab check check-unit check-replay check-guest check-build
+deps:
+	scripts/install-deps
+
+lab: deps
+	scripts/lab-setup
+
+check:
+	selftests/run
+
+check-build:
+	selftests/run build
+
+check-unit:
+	selftests/run unit
+
+check-replay:
+	selftests/run replay
+
+check-guest:
+	selftests/run guest
+
+check-guest-%:
+	selftests/run guest --kernel $*
+
+# ---- style -----------------------------------------------------------------
+
+.PHONY: style
+style:
+	scripts/style
+
+# ---- the rest --------------------------------------------------------------
+
+.PHONY: clean distclean help
+clean:
+	rm -rf build/user build/user-asan build/user-ubsan build/k build/lab/logs build/lab/image
+	find . -path ./build -prune -o \( -name '*.ko' -o -name '*.o' -o -name '*.mod' \
+		-o -name '*.mod.c' -o -name '.*.cmd' -o -name Module.symvers \
+		-o -name modules.order \) -type f -exec rm -f {} +
+
+# The lab as well: making it anew downloads about 600 MB.
+distclean: clean
+	if [ "$$(id -u)" = 0 ]; then rm -rf --one-file-system build; \
+		else sudo rm -rf --one-file-system build; fi
+
+help:
+	@echo 'Build:'
+	@echo '  all             modules for KDIR (default: the running kernel), and user space'
+	@echo '  modules         the modules, for KDIR'
+	@echo '  modules-all     the modules, for all kernels of the lab (W=1, sparse)'
+	@echo '  userland        library, daemon, tools, tests, into build/user'
+	@echo '  userland-asan, userland-ubsan   the same under a sanitizer'
+	@echo 'Test:'
+	@echo '  check           everything below, one report (needs root or sudo the first time)'
+	@echo '  check-build     all modules for all kernels'
+	@echo '  check-unit      unit tests, plain and under the sanitizers'
+	@echo '  check-replay    replays of recorded stamps'
+	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
+	@echo '  style           checkpatch on the kernel parts'
+	@echo 'Lab:'
+	@echo '  deps            install the Debian packages that this needs'
+	@echo '  lab             make build/lab: stock kernels, chroots, QEMU'
+	@echo '  clean           remove what was built; distclean: the lab too'

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Make the lab from Debian packages.
+
+The mirror is the one this machine's own apt uses, whatever that is; apt's
+transport settings (proxies, date checks) are carried over as well.  Kernels
+are only unpacked, never installed: they run in QEMU.  Headers, compilers and
+QEMU live in one minimal chroot per Debian release.
+"""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from . import tree
+from .tree import LabError
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# The suites that the lab's packages come from.
+KERNEL_SUITES = ("bookworm", "bookworm-security", "bookworm-backports",
+                 "trixie", "trixie-backports")
+CHROOT_SUITES = {
+    "bookworm": ("bookworm", "bookworm-security", "bookworm-backports"),
+    "trixie": ("trixie", "trixie-security", "trixie-backports"),
+}
+CHROOT_PACKAGES = {
+    "bookworm": ["make", "gcc", "libelf1", "sparse"],
+    "trixie": ["make", "gcc", "libelf1t64", "sparse",
+               "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"],
+}
+# Raised when what is in a chroot changes, so that old ones are made anew.
+CHROOT_FORMAT = "1"
+
+
+class Steps:
+    """Progress: a line per step with the time it took."""
+
+    def __init__(self, out=sys.stdout):
+        self.out = out
+        self.begin = time.monotonic()
+        self.lock = threading.Lock()
+
+    def say(self, text):
+        with self.lock:
+            print(f"lab-setup: [{time.monotonic() - self.begin:5.1f} s] {text}",
+                  file=self.out, flush=True)
+
+    def step(self, text, func, *args):
+        self.say(f"{text} ...")
+        t0 = time.monotonic()
+        result = func(*args)
+        self.say(f"{text}: done in {time.monotonic() - t0:.1f} s")
+        return result
+
+
+def mirrors():
+    """(main, security) archive addresses, from this machine's apt."""
+    out = tree.run(["apt-get", "indextargets", "--format",
+                    "$(RELEASE)|$(REPO_URI)|$(ORIGIN)", "Created-By: Packages"],
+                   "reading apt's sources")
+    main = security = None
+    for line in out.splitlines():
+        release, uri, origin = (line.split("|") + ["", ""])[:3]
+        # Before the first apt-get update apt does not know the origin.
+        if origin not in ("Debian", "", "$(ORIGIN)"):
+            continue
+        if release.endswith("-security"):
+            security = security or uri
+        elif re.fullmatch(r"(bookworm|trixie|forky|sid|stable|testing|unstable)(-\w+)*",
+                          release):
+            main = main or uri
+    if not main:
+        raise LabError("apt knows no Debian archive: the lab takes its kernels from the "
+                       "mirror in /etc/apt/sources.list.d; add Debian's there")
+    main = main.rstrip("/")
+    if not security:
+        security = re.sub(r"/debian$", "/debian-security", main)
+    return main, security.rstrip("/")
+
+
+def source_lines(suites):
+    main, security = mirrors()
+    lines = []
+    for suite in suites:
+        uri = security if suite.endswith("-security") else main
+        lines.append(f"deb [signed-by={KEYRING}] {uri} {suite} main")
+    return lines
+
+
+def apt_options():
+    """The machine's transport options, in apt.conf syntax."""
+    out = tree.run(["apt-config", "dump"], "reading apt's options")
+    keep = re.compile(r"Acquire::(?:(?:http|https|ftp)\b.*|Check-\S+|Retries|ForceIPv\d"
+                      r"|Allow\S+) \"[^\"]+\";")
+    return [l for l in out.splitlines() if keep.fullmatch(l)]
+
+
+class Archive:
+    """A private apt world with an empty dpkg status: looks up and downloads."""
+
+    def __init__(self):
+        self.dir = tree.LAB / "apt"
+        self.conf = self.dir / "apt.conf"
+
+    def update(self):
+        d = self.dir
+        for sub in ("state/lists/partial", "cache/archives/partial"):
+            (d / sub).mkdir(parents=True, exist_ok=True)
+        (d / "status").write_text("")
+        (d / "sources.list").write_text("\n".join(source_lines(KERNEL_SUITES)) + "\n")
+        self.conf.write_text("\n".join([
+            f'Dir::State "{d}/state";',
+            f'Dir::State::status "{d}/status";',
+            f'Dir::Cache "{d}/cache";',
+            f'Dir::Etc::sourcelist "{d}/sources.list";',
+            'Dir::Etc::sourceparts "/dev/null";',
+            'Dir::Etc::preferences "/dev/null";',
+            'Dir::Etc::preferencesparts "/dev/null";',
+            'APT::Architecture "amd64";',
+            'APT::Architectures "amd64";',
+            f'APT::Sandbox::User "{"root" if os.geteuid() == 0 else ""}";',
+            'Acquire::Languages "none";',
+        ] + apt_options()) + "\n")
+        self._run("apt-get", "-qq", "update")
+
+    def _run(self, *argv, **kw):
+        env = dict(os.environ, APT_CONFIG=str(self.conf), LC_ALL="C")
+        return tree.run(argv, "apt", env=env, **kw)
+
+    def names(self, prefix):
+        return self._run("apt-cache", "pkgnames", prefix).split()
+
+    def newest(self, line):
+        """The newest release of a kernel line that has headers and an image."""
+        releases = []
+        names = set(self.names("linux-"))
+        for name in names:
+            m = re.fullmatch("linux-headers-(" + line.pattern + ")", name)
+            if not m:
+                continue
+            release = m.group(1)
+            if tree.version_key(release)[:2] < line.minimum:
+                continue
+            packages = [f"linux-binary-{release}", f"linux-modules-{release}"]
+            if not names.issuperset(packages):
+                packages = [f"linux-image-{release}"]
+            if names.issuperset(packages):
+                releases.append((tree.version_key(release), release, packages))
+        if not releases:
+            raise LabError(f"the archive has no kernel for line {line.name}")
+        return max(releases)[1:]
+
+    def download(self, packages, into):
+        """The debs, by package name; kept, and not fetched twice."""
+        into.mkdir(parents=True, exist_ok=True)
+        self._run("apt-get", "-qq", "download", *packages, cwd=into)
+        debs = []
+        for package in packages:
+            found = sorted(into.glob(f"{package}_*.deb"), key=lambda p: p.stat().st_mtime)
+            if not found:
+                raise LabError(f"apt downloaded no {package}")
+            debs.append(found[-1])
+        return debs
+
+
+def unpack_kernel(archive, line, release, packages):
+    """Put vmlinuz and the modules of a release into the lab."""
+    dest = tree.KERNELS / line.name
+    if (dest / "release").exists() and (dest / "release").read_text().strip() == release:
+        return
+    shutil.rmtree(dest, ignore_errors=True)
+    scratch = dest.with_name(dest.name + ".new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    (scratch / "x").mkdir(parents=True)
+    for deb in archive.download(packages, tree.DEBS):
+        tree.run(["dpkg-deb", "-x", deb, scratch / "x"], f"unpacking {deb.name}")
+        deb.unlink()
+    images = [p for p in (scratch / "x").rglob("vmlinuz*") if p.is_file()]
+    modules = [p for p in (scratch / "x").rglob(f"lib/modules/{release}/kernel")]
+    if len(images) != 1 or len(modules) != 1:
+        raise LabError(f"kernel {release}: unexpected package layout "
+                       f"(images {images}, modules {modules})")
+    shutil.move(images[0], scratch / "vmlinuz")
+    shutil.move(modules[0], scratch / "modules")
+    shutil.rmtree(scratch / "x")
+    (scratch / "release").write_text(release + "\n")
+    scratch.rename(dest)
+
+
+def make_chroot(suite, headers):
+    """A minimal chroot of a Debian release with these headers packages."""
+    root = tree.CHROOTS / suite
+    packages = CHROOT_PACKAGES[suite] + headers
+    want = " ".join([CHROOT_FORMAT] + packages)
+    stamp = tree.CHROOTS / f"{suite}.packages"
+    if stamp.exists() and stamp.read_text().strip() == want and root.is_dir():
+        return
+    tree.CHROOTS.mkdir(parents=True, exist_ok=True)
+    if stamp.exists():
+        stamp.unlink()
+    if root.exists():
+        tree.run(tree.as_root(["rm", "-rf", "--one-file-system", root]), "removing old chroot")
+    argv = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}",
+            "--aptopt=APT::Install-Recommends \"false\"",
+            # Documentation is a third of the files and nothing here reads it.
+            "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+            "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    argv += [f"--aptopt={o}" for o in apt_options()]
+    argv += [suite, root, *source_lines(CHROOT_SUITES[suite])]
+    tree.run(tree.as_root(argv), f"making the {suite} chroot",
+             env=dict(os.environ, LC_ALL="C"))
+    stamp.write_text(want + "\n")
+
+
+def setup(refresh=False):
+    """Make or complete the lab.  With refresh, look for newer kernels."""
+    steps = Steps()
+    plan_file = tree.LAB / "plan"
+    archive = Archive()
+    tree.LAB.mkdir(parents=True, exist_ok=True)
+    if not refresh and complete():
+        steps.say("complete (scripts/lab-setup --refresh looks for newer kernels)")
+        return
+    steps.step("package lists", archive.update)
+    plan = {}
+    for line in tree.LINES:
+        plan[line] = archive.newest(line)
+        steps.say(f"kernel line {line.name}: {plan[line][0]}")
+    headers = {}
+    for line, (release, _) in plan.items():
+        headers.setdefault(line.suite, []).append(f"linux-headers-{release}")
+
+    # The chroots are bound by unpacking, the kernels by the network: together.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        jobs = [pool.submit(steps.step, f"chroot {suite} ({', '.join(headers[suite])})",
+                            make_chroot, suite, headers[suite]) for suite in headers]
+        jobs.append(pool.submit(lambda: [
+            steps.step(f"kernel {release}", unpack_kernel, archive, line, release, packages)
+            for line, (release, packages) in plan.items()]))
+        for job in jobs:
+            job.result()
+    plan_file.write_text("".join(f"{line.name} {release}\n"
+                                 for line, (release, _) in plan.items()))
+    usage = subprocess.run(tree.as_root(["du", "-sh", tree.LAB]), capture_output=True,
+                           text=True, check=False).stdout.split()
+    steps.say(f"ready, {usage[0] if usage else '?'} in build/lab")
+
+
+def complete():
+    """Is everything there that the plan of the last setup named?"""
+    plan = tree.LAB / "plan"
+    if not plan.exists():
+        return False
+    for row in plan.read_text().splitlines():
+        name, release = row.split()
+        line = next((l for l in tree.LINES if l.name == name), None)
+        stamp = tree.KERNELS / name / "release"
+        packages = tree.CHROOTS / f"{line.suite if line else ''}.packages"
+        if not line or not stamp.exists() or stamp.read_text().strip() != release:
+            return False
+        if not packages.exists() or f"linux-headers-{release}" not in packages.read_text():
+            return False
+    return True

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Run the estimator through the simulator: every scenario, many seeds.
+ *
+ * usage: sim_test [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-v] [-w FILE] [-l]
+ *
+ * TAP on standard output.  What is tested, and the statistic each limit is
+ * meant for, is in scenarios.h.  A seed fails by itself when its bound covers
+ * less than 99.9 % of all its samples (from the first map on), when an error
+ * in a window exceeds the scenario's worst case, or when it does not recover;
+ * no failing seed is accepted, and each is printed so that -s -n 1 -o -v
+ * shows it.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../replay/score.h"
+#include "scenarios.h"
+
+/* The part of all samples the error bound has to cover. */
+#define COVERAGE	0.999
+
+#define SEEDS_MAX	2000
+
+static unsigned int test_no, test_failed;
+
+static void tap(bool ok, const char *name)
+{
+	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++test_no, name);
+	fflush(stdout);
+	if (!ok)
+		test_failed++;
+}
+
+/* Clock minus truth [us]. */
+static double map_error(const struct ffe_map *map, uint64_t counter, double true_s,
+			double *bound_us)
+{
+	double frac, whole = floor(true_s), bound;
+	int64_t t = ffe_map_read(map, counter, &frac, &bound) - SIM_EPOCH -
+		    (int64_t)whole * 1000000000;
+
+	*bound_us = bound / 1e3;
+	return ((double)t + frac - (true_s - whole) * 1e9) / 1e3;
+}
+
+/**
+ * struct oracle - a clock that knows the rate when answers cease
+ * @counter: last answered reading
+ * @true_s: true time there [s]
+ * @rate: true rate there [ns/s]
+ */
+struct oracle {
+	uint64_t	counter;
+	double		true_s;
+	double		rate;
+};
+
+static double oracle_error(const struct oracle *o, const struct sim_out *out,
+			   double period_ns)
+{
+	double gone = (double)(out->tf - o->counter) * period_ns / (1 + o->rate * 1e-9);
+
+	return (gone - (out->true_tf_s - o->true_s) * 1e9) / 1e3;
+}
+
+static void run_print(const struct sim_out *out, const struct ffe *f,
+		      const struct ffe_map *map, uint32_t ev, double err,
+		      double bound)
+{
+	struct ffe_track t;
+	char text[128];
+
+	ffe_tracking(f, &t);
+	printf("# %9.1f err %10.3f bound %10.3f est %8.3f offset %10.3f rtt %10.3f min %10.3f asym %9.3f noise %.1f %.1f wander %.1e rate %+.4f+-%.4f %s %s\n",
+	       out->true_tf_s, err, bound, map->est_error_ns / 1e3,
+	       t.last_offset_ns / 1e3, t.last_rtt_ns / 1e3, t.min_rtt_ns / 1e3,
+	       t.asym_ns / 1e3, t.noise_out_ns / 1e3, t.noise_in_ns / 1e3,
+	       t.wander, t.rate * 1e6, t.rate_sigma * 1e6,
+	       ffe_status_name(map->status), ffe_events_print(ev, text, sizeof(text)));
+}
+
+/*
+ * One run.  @run gets the clock's error at every exchange, answered or not;
+ * @outage the error against the oracle where there was no answer.
+ */
+static void run_one(const struct sim_case *c, uint64_t seed, struct ffe *f,
+		    struct score_run *run, struct score_run *outage, int verbose,
+		    FILE *trace)
+{
+	struct ffe_config cfg = { .nominal_period_ns = c->sc.period_ns };
+	struct oracle oracle = { 0 };
+	double first = -1;
+	struct sim_out out;
+	struct ffe_map map;
+	struct sim s;
+
+	score_reset(run);
+	score_reset(outage);
+	if (ffe_init(f, &cfg) < 0) {
+		printf("Bail out! ffe_init refused the scenario's period\n");
+		exit(1);
+	}
+	sim_start(&s, &c->sc, seed);
+	while (sim_next(&s, &out)) {
+		double err, bound, rtt;
+		uint32_t ev = 0;
+
+		if (out.told) {
+			struct ffe_restart why = { .why = FFE_RESTART_MIGRATION };
+
+			ffe_restart(f, &why);
+		}
+		if (out.answered) {
+			ev = ffe_process(f, &out.stamp, &map);
+			rtt = (double)(out.stamp.tf - out.stamp.ta) *
+			      c->sc.period_ns / 1e3;
+			if (!run->min_rtt_us || rtt < run->min_rtt_us)
+				run->min_rtt_us = rtt;
+			oracle.counter = out.tf;
+			oracle.true_s = out.true_tf_s;
+			oracle.rate = out.rate;
+			if (trace)
+				fprintf(trace, "%" PRIu64 " %" PRId64 ".%09" PRId64 " %" PRId64 ".%09" PRId64 " %" PRIu64 " %" PRId64 ".%09d %" PRId64 ".%09d\n",
+					out.stamp.ta, out.stamp.tb / 1000000000,
+					out.stamp.tb % 1000000000,
+					out.stamp.te / 1000000000,
+					out.stamp.te % 1000000000, out.stamp.tf,
+					SIM_EPOCH / 1000000000 + (int64_t)out.true_ta_s,
+					(int)((out.true_ta_s - floor(out.true_ta_s)) * 1e9),
+					SIM_EPOCH / 1000000000 + (int64_t)out.true_tf_s,
+					(int)((out.true_tf_s - floor(out.true_tf_s)) * 1e9));
+		} else {
+			ffe_map_at(f, out.tf, &map);
+		}
+		if (map.status == FFE_UNSYNC)
+			continue;
+		if (first < 0)
+			first = out.true_tf_s;
+		err = map_error(&map, out.tf, out.true_tf_s, &bound);
+		if (verbose > 1 || (verbose && ev & ~(uint32_t)FFE_EV_CONGESTED))
+			run_print(&out, f, &map, ev, err, bound);
+		score_add(run, out.true_tf_s, err, bound);
+		if (!out.answered)
+			score_add(outage, out.true_tf_s,
+				  err - oracle_error(&oracle, &out, c->sc.period_ns),
+				  bound);
+	}
+}
+
+/**
+ * struct tally - statistics over the seeds of one window
+ * @median: every seed's median error, likewise the others
+ */
+struct tally {
+	double	median[SEEDS_MAX];
+	double	iqr[SEEDS_MAX];
+	double	p99[SEEDS_MAX];
+	double	max[SEEDS_MAX];
+	double	bound[SEEDS_MAX];
+};
+
+static void window_check(const struct sim_case *c, const struct sim_window *w,
+			 struct tally *t, unsigned int seeds, double min_rtt)
+{
+	double median = score_median(t->median, seeds);
+	double p99 = score_median(t->p99, seeds);
+	double bound = score_median(t->bound, seeds);
+	double room = 5 * median + min_rtt / 2 + w->bound_slack_us;
+	char name[200];
+
+	printf("# %-10s %-7s %9.2f %9.2f %9.2f %9.2f %10.1f  limits %g / %g (%s)\n",
+	       c->sc.name, w->label, median, score_median(t->iqr, seeds), p99,
+	       score_median(t->max, seeds), bound, w->median_us, w->p99_us,
+	       c->sources);
+	snprintf(name, sizeof(name), "%s %s: median %.2f <= %g us, p99 %.2f <= %g us",
+		 c->sc.name, w->label, median, w->median_us, p99, w->p99_us);
+	tap(median <= w->median_us && p99 <= w->p99_us, name);
+	snprintf(name, sizeof(name), "%s %s: bound %.1f <= 5 medians + half RTT%s = %.1f us",
+		 c->sc.name, w->label, bound,
+		 w->bound_slack_us > 0 ? " + slack" : "", room);
+	tap(bound <= room, name);
+}
+
+static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t first,
+		     int verbose, FILE *trace)
+{
+	static struct score_run run, outage;
+	static struct tally tally[SIM_WINDOWS];
+	static double recovery[SEEDS_MAX], rtt[SEEDS_MAX];
+	struct ffe *f = malloc(ffe_size());
+	double worst_cover = 1;
+	unsigned int i, w, bad = 0;
+	char name[200];
+
+	if (!f) {
+		printf("Bail out! out of memory\n");
+		exit(1);
+	}
+	for (i = 0; i < seeds; i++) {
+		const char *why = NULL;
+		struct score all;
+
+		run_one(c, first + i, f, &run, &outage, verbose, trace);
+		rtt[i] = run.min_rtt_us;
+		all = score_window(&run, 0, INFINITY);
+		worst_cover = fmin(worst_cover, all.covered);
+		if (all.covered < COVERAGE)
+			why = "bound covers too little";
+		for (w = 0; w < SIM_WINDOWS && c->win[w].label; w++) {
+			const struct sim_window *win = &c->win[w];
+			struct score sc = score_window(win->oracle ? &outage : &run,
+						       win->from,
+						       win->to > 0 ? win->to : INFINITY);
+
+			tally[w].median[i] = sc.median;
+			tally[w].iqr[i] = sc.iqr;
+			tally[w].p99[i] = sc.p99;
+			tally[w].max[i] = sc.max;
+			tally[w].bound[i] = sc.bound;
+			if (!sc.n)
+				why = "no sample in a window";
+			else if (win->worst_us > 0 && sc.max > win->worst_us)
+				why = "error beyond the worst case";
+		}
+		if (c->recover_at > 0) {
+			recovery[i] = score_recovery(&run, c->recover_at,
+						     c->recover_to > 0 ?
+						     c->recover_to : INFINITY,
+						     c->recover_us);
+			if (recovery[i] < 0) {
+				why = "does not recover";
+				recovery[i] = INFINITY;
+			}
+		}
+		if (why) {
+			bad++;
+			printf("# %s seed %" PRIu64 ": %s (coverage %.5f, largest error %.2f us)\n",
+			       c->sc.name, first + i, why, all.covered,
+			       tally[0].max[i]);
+		}
+	}
+	free(f);
+
+	for (w = 0; w < SIM_WINDOWS && c->win[w].label; w++)
+		window_check(c, &c->win[w], &tally[w], seeds,
+			     score_median(rtt, seeds));
+	snprintf(name, sizeof(name), "%s: no failing seed of %u (coverage of the worst %.5f)",
+		 c->sc.name, seeds, worst_cover);
+	tap(!bad, name);
+	if (c->recover_at > 0) {
+		double t = score_median(recovery, seeds);
+
+		snprintf(name, sizeof(name), "%s: below %g us for good %.0f <= %g s after the event",
+			 c->sc.name, c->recover_us, t, c->recover_s);
+		tap(t <= c->recover_s, name);
+	}
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: sim_test [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-w STAMP_FILE] [-v] [-l]\n");
+	exit(2);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int seeds = 10, i, ran = 0;
+	const char *only = NULL, *write = NULL;
+	/* not a seed anything was developed with unless asked for */
+	uint64_t first = 1000;
+	FILE *trace = NULL;
+	int verbose = 0, o;
+	char *end;
+
+	while ((o = getopt(argc, argv, "n:s:o:w:vl")) != -1) {
+		switch (o) {
+		case 'n':
+			seeds = (unsigned int)strtoul(optarg, &end, 10);
+			if (*end || !seeds || seeds > SEEDS_MAX)
+				usage();
+			break;
+		case 's':
+			first = strtoull(optarg, &end, 10);
+			if (*end)
+				usage();
+			break;
+		case 'o':
+			only = optarg;
+			break;
+		case 'w':
+			write = optarg;
+			break;
+		case 'v':
+			verbose++;
+			break;
+		case 'l':
+			for (i = 0; i < sim_case_count; i++)
+				printf("%-11s %s\n", sim_cases[i].sc.name,
+				       sim_cases[i].sc.what);
+			return 0;
+		default:
+			usage();
+		}
+	}
+	if (write && (!only || seeds != 1)) {
+		fprintf(stderr, "sim_test: -w needs one scenario (-o) and one seed (-n 1)\n");
+		return 2;
+	}
+	if (write) {
+		trace = fopen(write, "w");
+		if (!trace) {
+			perror(write);
+			return 2;
+		}
+	}
+
+	printf("TAP version 13\n");
+	printf("# seeds %" PRIu64 " to %" PRIu64 "; medians over seeds, us\n", first,
+	       first + seeds - 1);
+	printf("# %-10s %-7s %9s %9s %9s %9s %10s\n", "scenario", "window",
+	       "median", "IQR", "p99", "max", "bound");
+	for (i = 0; i < sim_case_count; i++) {
+		if (only && strcmp(only, sim_cases[i].sc.name))
+			continue;
+		case_run(&sim_cases[i], seeds, first, verbose, trace);
+		ran++;
+	}
+	if (trace && fclose(trace)) {
+		perror(write);
+		return 2;
+	}
+	if (!ran) {
+		fprintf(stderr, "sim_test: no scenario '%s'; -l lists them\n", only);
+		return 2;
+	}
+	printf("1..%u\n", test_no);
+	printf("# %u tests, %u failed\n", test_no, test_failed);
+	return test_failed ? 1 : 0;
+}

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * 6.19 split struct syscore_ops into constant operations with a data argument
- * and struct syscore, and renamed the registration.  Older: wrap them.
+ * and struct syscore, and renamed the registration.  Stable releases took that
+ * over (6.12.117 has it, 6.12.95 had not), so Kbuild looks into the header and
+ * tells.  Older: wrap them.
  */
 #ifndef _FFCLOCK_COMPAT_LINUX_SYSCORE_OPS_H
 #define _FFCLOCK_COMPAT_LINUX_SYSCORE_OPS_H
 
-#include <linux/version.h>
 #include_next <linux/syscore_ops.h>
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#ifndef FFCLOCK_HAVE_SYSCORE
 
 struct ffclock_compat_syscore_ops {
 	int (*suspend)(void *data);

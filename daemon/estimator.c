@@ -38,10 +38,13 @@
 #define ORDER_SLACK	1000
 
 /*
- * The error bound is this many sigma beyond the asymmetry.  The belief is a
- * mixture with tails cut by the boxes' hard edges, so 3 covers 99.9 %.
+ * The error bound is this many sigma beyond the asymmetry.  The worst case is
+ * a path whose delay is all in one direction: then the asymmetry part is used
+ * up on one side, and 99.9 % of a Gaussian lie below 3.09 sigma.  The sigma
+ * given here is some 15 % larger than the errors are (the mixture over
+ * wanders that turn out not to be true), hence 2.8.
  */
-#define BOUND_SIGMA	3.0
+#define BOUND_SIGMA	2.8
 
 /*
  * A stamp contradicts the clock when its box lies so many sigma off.  A
@@ -52,9 +55,19 @@
 /*
  * Two contradicting stamps in a row that agree with each other win; if they
  * never agree, so many in a row win anyway: nothing may lock us out.
+ *
+ * Stamps that another route could explain wait for the path to decide, which
+ * takes it 20 (QUICK_N); half as many again, and they win as well.
  */
 #define JUMP_AGREE	2
 #define JUMP_ANYWAY	8
+#define ROUTE_ANYWAY	30
+
+/*
+ * Stamps after a start or restart before the clock may tell how the path
+ * divides: as many as the path itself needs to be believed.
+ */
+#define CLOCK_YOUNG	32
 
 /* Time ahead for which rate_bound is good [s]. */
 #define RATE_HORIZON	3600.0
@@ -67,7 +80,6 @@
  * @cfg: as given, defaults filled in; its prior is not kept
  * @running: there is a reference map
  * @have_path: @path holds at least one exchange
- * @moved: other server: widen the offset at its first exchange
  * @ref: reference reading
  * @time_ns: the reference map's time there [ns since the Unix epoch]
  * @frac_ns: the rest, [0, 1)
@@ -76,12 +88,15 @@
  * @belief: the bank collapsed, at @ref
  * @root: the server's own distance [ns]
  * @suspects: contradicting stamps in a row
- * @suspect: the last of them, as counter and offset from the map it
- *	contradicted; @suspect_half is its half width [ns]
+ * @suspect: the last of them
+ * @suspect_offset: its offset from the clock it contradicted [ns]
+ * @suspect_half: its half width [ns]
  * @excursion: what the bound must grow by to cover the contradiction [ns]
  * @backward: stamps in a row that were older than @ref
+ * @start_bound: bound of the time a restart came with [ns]
  * @meas_var: average variance of an exchange's statement [ns^2]
  * @interval: average time between stamps [s]
+ * @used: stamps used since the clock started
  * @events: of the last stamp
  * @track: for output
  */
@@ -89,7 +104,6 @@ struct ffe {
 	struct ffe_config	cfg;
 	bool			running;
 	bool			have_path;
-	bool			moved;
 	uint64_t		ref;
 	int64_t			time_ns;
 	double			frac_ns;
@@ -119,12 +133,6 @@ size_t ffe_size(void)
 static bool in_range(double v, double lo, double hi)
 {
 	return isfinite(v) && v >= lo && v <= hi;
-}
-
-static double rate_prior(const struct ffe *f, double *sigma)
-{
-	*sigma = f->cfg.skew_sigma * NS_PER_S;
-	return 0;
 }
 
 int ffe_init(struct ffe *f, const struct ffe_config *cfg)
@@ -168,9 +176,9 @@ int ffe_init(struct ffe *f, const struct ffe_config *cfg)
 		ffe_bank_start(&f->bank, 1, y, sigma * sigma,
 			       prior->wander * NS_PER_S);
 	} else {
-		double sigma, y = rate_prior(f, &sigma);
+		double sigma = c.skew_sigma * NS_PER_S;
 
-		ffe_bank_start(&f->bank, 1, y, sigma * sigma, 0);
+		ffe_bank_start(&f->bank, 1, 0, sigma * sigma, 0);
 	}
 	ffe_bank_collapse(&f->bank, &f->belief);
 	return 0;
@@ -267,19 +275,31 @@ static void clock_start(struct ffe *f, const struct ffe_stamp *s)
 	f->excursion = 0;
 }
 
-/* The clock is wherever the next stamp says; what follows a restart. */
-static void clock_forget(struct ffe *f, bool path_too)
+/*
+ * The clock is wherever the next stamp says; what follows a restart.  A rate
+ * that jumped unannounced may be anything, else it is near nominal.
+ */
+static void clock_forget(struct ffe *f, bool told)
 {
-	double sigma, y = rate_prior(f, &sigma);
+	double sigma = told ? f->cfg.skew_sigma : f->cfg.skew_max / 2;
 
-	ffe_bank_start(&f->bank, 1, y, sigma * sigma, 0);
+	sigma *= NS_PER_S;
+	ffe_bank_start(&f->bank, 1, 0, sigma * sigma, 0);
 	ffe_bank_collapse(&f->bank, &f->belief);
 	f->running = false;
 	f->suspects = 0;
 	f->excursion = 0;
 	f->used = 0;
-	if (path_too)
-		f->have_path = false;
+}
+
+/* What the path may know of the clock. */
+static struct ffe_clock clock_view(const struct ffe *f)
+{
+	struct ffe_clock c = { f->belief.x, sqrt(f->belief.pxx) };
+
+	if (f->used < CLOCK_YOUNG)
+		c.sigma = INFINITY;
+	return c;
 }
 
 /* Move reference and belief to a later reading. */
@@ -297,42 +317,43 @@ static double clock_advance(struct ffe *f, uint64_t counter)
 static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 {
 	struct ffe_exchange e;
+	struct ffe_clock c;
 	struct ffe_box box;
 	struct ffe_fit fit;
 	uint32_t ev = 0;
-	double t;
 
 	if (!f->running) {
 		/* anything between no and twice the delay: a flat belief */
-		double rtt;
-
 		clock_start(f, s);
 		exchange_of(f, s, &e);
-		rtt = f->have_path ? fmax(e.rtt, ffe_path_min_rtt(&f->path)) :
-				     e.rtt;
-		ffe_bank_widen(&f->bank, rtt * rtt, 0);
+		ffe_bank_widen(&f->bank, e.rtt * e.rtt, 0);
 		ffe_bank_collapse(&f->bank, &f->belief);
 		ev |= FFE_EV_FIRST;
 	}
 	exchange_of(f, s, &e);
+	c = clock_view(f);
 	if (!f->have_path) {
-		ffe_path_start(&f->path, &e);
+		ffe_path_start(&f->path, &e, &c);
 		f->have_path = true;
 	}
 
-	ev |= ffe_path_before(&f->path, &e, &f->belief);
+	ev |= ffe_path_before(&f->path, &e, &c);
 	ffe_path_box(&f->path, &e, &box);
-	f->track.last_offset_ns = (box.lo + box.hi) / 2;
+	f->track.last_offset_ns = (box.lo + box.hi) / 2 - f->belief.x;
 	f->track.last_rtt_ns = e.rtt;
-	ffe_bank_update(&f->bank, &box, &fit);
+	ffe_bank_update(&f->bank, &box, !ffe_path_far(&f->path, &e), &fit);
 	ffe_bank_collapse(&f->bank, &f->belief);
-	ev |= ffe_path_after(&f->path, &e, &fit, &f->belief);
+	if (fit.heavy[0] + fit.heavy[1] > 0.5)
+		ev |= FFE_EV_CONGESTED;
 
-	/* what a typical exchange says, for the averaging window */
-	t = (f->path.tau[0] * f->path.tau[0] + f->path.tau[1] * f->path.tau[1]) / 4 +
-	    e.var;
-	f->meas_var = t;
 	f->used++;
+	c = clock_view(f);
+	ffe_path_learn(&f->path, &e, &fit);
+	ev |= ffe_path_after(&f->path, &e, &c);
+
+	/* half the sum of two excess delays that differ: what one exchange says */
+	f->meas_var = (f->path.level.tau[0] * f->path.level.tau[0] +
+		       f->path.level.tau[1] * f->path.level.tau[1]) / 4 + e.var;
 	f->root = s->root_delay_ns / 2.0 + s->root_disp_ns;
 
 	/* keep the filters' offsets small: the belief becomes the reference */
@@ -342,25 +363,69 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	return ev;
 }
 
-/* How far the stamp's statement lies off the clock; 0 when it does not. */
-static double contradiction(const struct ffe *f, const struct ffe_stamp *s,
-			    double *offset, double *half)
-{
-	struct ffe_exchange e;
-	struct ffe_path path = f->path;
-	struct ffe_box box;
-	double off = 0;
+/**
+ * struct doubt - how an exchange contradicts the clock
+ * @off: distance of its box from the clock [ns]; 0 when there is none
+ * @offset: middle of the box from the clock [ns]
+ * @half: half its width and blur [ns]
+ * @route: another route could explain it
+ */
+struct doubt {
+	double	off;
+	double	offset;
+	double	half;
+	bool	route;
+};
 
-	exchange_of(f, s, &e);
-	ffe_path_before(&path, &e, &f->belief);
-	ffe_path_box(&path, &e, &box);
-	*offset = (box.lo + box.hi) / 2 - f->belief.x;
-	*half = (box.hi - box.lo) / 2 + sqrt(box.var);
-	if (box.lo > f->belief.x)
-		off = box.lo - f->belief.x;
-	else if (box.hi < f->belief.x)
-		off = f->belief.x - box.hi;
-	return off > SUSPECT_SIGMA * sqrt(f->belief.pxx + box.var) ? off : 0;
+static void contradiction(const struct ffe *f, const struct ffe_exchange *e,
+			  struct doubt *d)
+{
+	struct ffe_clock c = clock_view(f);
+	struct ffe_path path = f->path;
+	double low, high, faster;
+	struct ffe_box box;
+
+	ffe_path_before(&path, e, &c);
+	ffe_path_box(&path, e, &box);
+	low = box.lo - f->belief.x;
+	high = f->belief.x - box.hi;
+	d->offset = (box.lo + box.hi) / 2 - f->belief.x;
+	d->half = (box.hi - box.lo) / 2 + sqrt(box.var);
+	d->off = fmax(low, high);
+	/*
+	 * A positive distance means that the answer was too fast, a negative
+	 * one the request.  By a route, at most all of its delay is saved,
+	 * and the other direction is slower for it.
+	 */
+	faster = low > high ? path.level.d[1] : path.level.d[0];
+	d->route = isfinite(c.sigma) && ffe_path_far(&path, e) &&
+		   d->off < faster;
+	if (!(d->off > SUSPECT_SIGMA * sqrt(f->belief.pxx + box.var)))
+		d->off = 0;
+}
+
+/* The clock moves to the stamps, the last of which is @s. */
+static uint32_t clock_jump(struct ffe *f, const struct ffe_stamp *s, bool agree)
+{
+	struct ffe_stamp first = f->suspect;
+	struct ffe_exchange a, b;
+	uint32_t ev;
+
+	exchange_of(f, &first, &a);
+	exchange_of(f, s, &b);
+	/* a migration may change the path too: then both came far */
+	if (ffe_path_far(&f->path, &b) && (!agree || ffe_path_far(&f->path, &a)))
+		f->have_path = false;
+
+	clock_forget(f, false);
+	if (agree) {
+		stamp_use(f, &first);
+		clock_advance(f, s->tf);
+	}
+	ev = stamp_use(f, s);
+	f->track.jumps++;
+	f->track.restarts++;
+	return ev | FFE_EV_JUMP | FFE_EV_RESTART;
 }
 
 /*
@@ -368,65 +433,41 @@ static double contradiction(const struct ffe *f, const struct ffe_stamp *s,
  * stamp; a second one that says the same is a jump of the counter, of the
  * oscillator's rate or of the server, and all three mean: start again from
  * these two.
+ *
+ * Unless a new route explains it, one direction faster and the other slower.
+ * Then the clock holds until the path has seen enough to book that, but only
+ * while the offset stands still: a changed oscillator makes it run.
  */
 static uint32_t suspect_take(struct ffe *f, const struct ffe_stamp *s,
-			     double off, double offset, double half)
+			     const struct ffe_exchange *e, const struct doubt *d)
 {
+	double dt = (double)(int64_t)(s->tf - f->suspect.tf) *
+		    f->cfg.nominal_period_ns / NS_PER_S;
+	double slack = d->half + f->suspect_half;
+	struct ffe_clock c = clock_view(f);
 	uint32_t ev = FFE_EV_SUSPECT;
-	bool agree = false;
+	bool agree;
 
-	if (f->suspects) {
-		double dt = (double)(s->tf - f->suspect.tf) *
-			    f->cfg.nominal_period_ns / NS_PER_S;
-
-		/* both offsets are against the same map */
-		agree = fabs(offset - f->suspect_offset) <
-			half + f->suspect_half + f->cfg.skew_max * dt * NS_PER_S;
-	}
+	agree = f->suspects && fabs(d->offset - f->suspect_offset) <
+			       slack + f->cfg.skew_max * dt * NS_PER_S;
 	f->suspects++;
-	if ((agree && f->suspects >= JUMP_AGREE) || f->suspects >= JUMP_ANYWAY) {
-		struct ffe_stamp first = f->suspect;
 
-		clock_forget(f, false);
-		if (agree) {
-			stamp_use(f, &first);
-			clock_advance(f, s->tf);
-		}
-		ev |= stamp_use(f, s) | FFE_EV_JUMP | FFE_EV_RESTART;
-		f->track.jumps++;
-		f->track.restarts++;
-		return ev;
+	if (d->route && f->suspects < ROUTE_ANYWAY &&
+	    !ffe_path_drifts(&f->path, f->suspects - 1, c.sigma)) {
+		ev |= ffe_path_after(&f->path, e, &c);
+		if (ev & (FFE_EV_UPSHIFT | FFE_EV_DOWNSHIFT))
+			f->suspects = 0;
+	} else if ((agree && f->suspects >= JUMP_AGREE) ||
+		   f->suspects >= JUMP_ANYWAY) {
+		return ev | clock_jump(f, s, agree);
 	}
+
 	f->suspect = *s;
-	f->suspect_offset = offset;
-	f->suspect_half = half;
-	f->excursion = off + 2 * half;
+	f->suspect_offset = d->offset;
+	f->suspect_half = d->half;
+	/* both may be true until this is decided */
+	f->excursion = f->suspects ? d->off + 2 * d->half : 0;
 	return ev;
-}
-
-static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
-{
-	double off, offset, half, dt;
-	uint32_t ev = 0;
-
-	if (!f->running || !f->have_path)
-		return stamp_use(f, s);
-
-	dt = clock_advance(f, s->tf);
-	if (f->interval <= 0)
-		f->interval = dt;
-	f->interval += (dt - f->interval) / 16;
-
-	off = contradiction(f, s, &offset, &half);
-	if (off > 0)
-		return suspect_take(f, s, off, offset, half);
-
-	if (f->suspects) {
-		ev |= FFE_EV_OUTLIER;
-		f->suspects = 0;
-		f->excursion = 0;
-	}
-	return ev | stamp_use(f, s);
 }
 
 static double held_window(const struct ffe *f)
@@ -438,6 +479,45 @@ static double held_window(const struct ffe *f)
 	double q2 = fmax(f->belief.q2, 1e-6), step = fmax(f->interval, 1e-3);
 
 	return sqrt(2 * sqrt(f->meas_var * step / q2));
+}
+
+static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
+{
+	struct ffe_exchange e;
+	struct ffe_clock c;
+	uint32_t ev = 0;
+	struct doubt d;
+	double dt;
+
+	if (!f->running)
+		return stamp_use(f, s);
+
+	dt = clock_advance(f, s->tf);
+	if (f->interval > 0 && dt > fmax(held_window(f), 4 * f->interval))
+		ev |= FFE_EV_HELD_LONG;
+	f->interval += (dt - f->interval) / (f->interval > 0 ? 16 : 1);
+
+	exchange_of(f, s, &e);
+	c = clock_view(f);
+	if (!f->have_path) {
+		f->path.asym_bound = f->start_bound;
+		ffe_path_start(&f->path, &e, &c);
+		f->have_path = true;
+	}
+	contradiction(f, &e, &d);
+	if (d.off > 0 && ffe_path_withdraw(&f->path, &e, &c)) {
+		ev |= FFE_EV_DOWNSHIFT;
+		contradiction(f, &e, &d);
+	}
+	if (d.off > 0)
+		return ev | suspect_take(f, s, &e, &d);
+
+	if (f->suspects) {
+		ev |= FFE_EV_OUTLIER;
+		f->suspects = 0;
+		f->excursion = 0;
+	}
+	return ev | stamp_use(f, s);
 }
 
 /* Fill in a map whose reference is the present one. */
@@ -492,7 +572,8 @@ uint32_t ffe_process(struct ffe *f, const struct ffe_stamp *s,
 	f->events = 0;
 	if (why == FFE_REJ_BACKWARD && ++f->backward >= JUMP_ANYWAY) {
 		/* the counter began again and nobody said so */
-		clock_forget(f, true);
+		clock_forget(f, false);
+		f->have_path = false;
 		f->events |= FFE_EV_RESTART;
 		f->track.restarts++;
 		why = FFE_REJ_NONE;
@@ -524,13 +605,18 @@ void ffe_restart(struct ffe *f, const struct ffe_restart *why)
 	f->events = FFE_EV_RESTART;
 	f->track.restarts++;
 	if (why->why == FFE_RESTART_SERVER) {
+		if (f->have_path)
+			f->start_bound = f->path.asym_bound;
 		f->have_path = false;
-		f->moved = true;
+		f->suspects = 0;
+		f->excursion = 0;
 		return;
 	}
 	if (in_range(why->nominal_period_ns, 0.01, 1e6))
 		f->cfg.nominal_period_ns = why->nominal_period_ns;
 	clock_forget(f, true);
+	f->have_path = false;
+	f->backward = 0;
 	if (!why->have_time || why->time_ns < 0 || why->time_ns > TIME_LIMIT ||
 	    !in_range(why->bound_ns, 0, 1e18))
 		return;
@@ -543,6 +629,8 @@ void ffe_restart(struct ffe *f, const struct ffe_restart *why)
 	sigma = why->bound_ns / BOUND_SIGMA;
 	ffe_bank_widen(&f->bank, sigma * sigma, 0);
 	ffe_bank_collapse(&f->bank, &f->belief);
+	/* the host's clock is as good a judge of the path as an old one */
+	f->used = CLOCK_YOUNG;
 }
 
 void ffe_map_at(const struct ffe *f, uint64_t counter, struct ffe_map *out)
@@ -568,8 +656,8 @@ void ffe_tracking(const struct ffe *f, struct ffe_track *out)
 	*out = f->track;
 	out->min_rtt_ns = f->have_path ? ffe_path_min_rtt(&f->path) : 0;
 	out->asym_ns = f->path.level.d[0] - f->path.level.d[1];
-	out->noise_out_ns = f->path.tau[0];
-	out->noise_in_ns = f->path.tau[1];
+	out->noise_out_ns = f->path.level.tau[0];
+	out->noise_in_ns = f->path.level.tau[1];
 	out->rate = f->belief.y / NS_PER_S;
 	out->wander = sqrt(f->belief.q2) / NS_PER_S;
 	out->window_s = held_window(f);

@@ -148,10 +148,14 @@ void ffe_bank_predict(struct ffe_bank *bank, double dt)
  * ffe_bank_update - let every belief meet an exchange
  * @bank: filters, predicted to the exchange
  * @box: the exchange
+ * @weigh: let it judge the hypotheses, too.  Not for exchanges that met a
+ *	queue or another route: those come in runs and are not independent
+ *	witnesses, and twenty of them together would rather believe in an
+ *	oscillator gone wild than in twenty delays.
  * @fit: result for the bank as a whole
  */
 void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
-		     struct ffe_fit *fit)
+		     bool weigh, struct ffe_fit *fit)
 {
 	struct ffe_fit one[FFE_BANK];
 	double top = -INFINITY, sum = 0;
@@ -176,7 +180,8 @@ void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
 		k->pyy -= k->pxy / v * (k->pxy / v) * shrink;
 		k->pxy -= k->pxx / v * (k->pxy / v) * shrink;
 		k->pxx -= k->pxx / v * (k->pxx / v) * shrink;
-		k->logw += one[i].loglik;
+		if (weigh)
+			k->logw += one[i].loglik;
 		top = fmax(top, k->logw);
 	}
 	for (i = 0; i < FFE_BANK; i++) {

@@ -115,7 +115,7 @@ void ffe_bank_start(struct ffe_bank *bank, double pxx, double y, double pyy,
 		    double wander);
 void ffe_bank_predict(struct ffe_bank *bank, double dt);
 void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
-		     struct ffe_fit *fit);
+		     bool weigh, struct ffe_fit *fit);
 void ffe_bank_shift(struct ffe_bank *bank, double dx);
 void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy);
 void ffe_bank_collapse(const struct ffe_bank *bank, struct ffe_belief *out);
@@ -136,10 +136,12 @@ double ffe_belief_pxx(const struct ffe_belief *b, double dt);
  * struct ffe_level - one route of the path
  * @d: delay of a packet that waits nowhere, [0] to the server, [1] back [ns];
  *	their sum is the minimum RTT, their difference the booked asymmetry
+ * @tau: mean excess delay per direction [ns]
  * @used: slot in use
  */
 struct ffe_level {
 	double	d[2];
+	double	tau[2];
 	bool	used;
 };
 
@@ -155,27 +157,29 @@ struct ffe_past {
 
 /**
  * struct ffe_path - delays between here and the server
- * @level: present route
+ * @level: present route; its tau are the present ones
  * @n: exchanges behind each direction's minimum (at least 1)
  * @age: exchanges since the present route was found
- * @tau: mean excess delay per direction [ns]
- * @tau_n: weight behind it
+ * @tau_n: weight behind each tau
  * @tail: mean excess delay of packets that met a queue [ns]
  * @eps: recent probability of that
+ * @floor: usual stamping noise, 1 sigma [ns]
  * @asym_bound: what the unseen asymmetry can make of the clock [ns]
  * @ring: last exchanges; @ring_n of them since the route was found, next
  *	one goes to @ring_at
- * @block: minimum RTT per block of FFE_RING exchanges, oldest overwritten
+ * @block: minimum RTT per block of FFE_RING exchanges [ns]; @block_n of them
+ *	are full, the next one goes to @block_at
+ * @block_low: minimum RTT of the block being filled, of @block_fill exchanges
  * @past: former routes; next one goes to @past_at
  */
 struct ffe_path {
 	struct ffe_level	level;
 	double			n[2];
 	uint64_t		age;
-	double			tau[2];
 	double			tau_n[2];
 	double			tail[2];
 	double			eps[2];
+	double			floor;
 	double			asym_bound;
 	struct ffe_past		ring[FFE_RING];
 	unsigned int		ring_n;
@@ -183,9 +187,10 @@ struct ffe_path {
 	double			block[FFE_BLOCKS];
 	unsigned int		block_n;
 	unsigned int		block_at;
+	double			block_low;
+	unsigned int		block_fill;
 	struct ffe_level	past[FFE_LEVELS];
 	unsigned int		past_at;
-	double			floor;
 };
 
 /**
@@ -206,13 +211,31 @@ struct ffe_exchange {
 	double	var;
 };
 
-void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e);
+/**
+ * struct ffe_clock - what the path may use of the clock
+ * @x: offset of the reference map [ns]
+ * @sigma: its 1 sigma [ns]; infinite when the clock is too young to judge a
+ *	route by
+ */
+struct ffe_clock {
+	double	x;
+	double	sigma;
+};
+
+void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_clock *c);
 uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
-			 const struct ffe_belief *b);
+			 const struct ffe_clock *c);
 void ffe_path_box(const struct ffe_path *p, const struct ffe_exchange *e,
 		  struct ffe_box *box);
+void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_fit *fit);
 uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
-			const struct ffe_fit *fit, const struct ffe_belief *b);
+			const struct ffe_clock *c);
+bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e);
+bool ffe_path_drifts(const struct ffe_path *p, unsigned int n, double sigma);
+bool ffe_path_withdraw(struct ffe_path *p, const struct ffe_exchange *e,
+		       const struct ffe_clock *c);
 
 static inline double ffe_path_min_rtt(const struct ffe_path *p)
 {

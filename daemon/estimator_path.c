@@ -29,7 +29,10 @@
  */
 #define TAU_N		100.0
 
-/* Same for the probability of meeting a queue: queues last for minutes. */
+/*
+ * Exchanges the probability of meeting a queue is averaged over (queues last
+ * for minutes), and its limits: never sure either way.
+ */
 #define EPS_N		20.0
 #define EPS_MIN		0.02
 #define EPS_MAX		0.9
@@ -47,40 +50,62 @@
 /*
  * Risen minimum: the last QUICK_N exchanges all exceed it by SHIFT_TAU times
  * the mean excess of both directions together.  For two exponentials one does
- * so with probability (1 + 2 k) exp(-2 k), 0.04 at k = 2.5; twelve in a row
- * with 2e-17.  A queue has the same effect, but it also scatters: its
- * exchanges do not bunch above their own minimum as the old ones did
- * (median excess below QUICK_SPREAD times the normal mean; it is 0.84 times
- * over a true minimum).  One that does scatter must last for SLOW_N.
+ * so with probability (1 + 2 k) exp(-2 k), 0.04 at k = 2.5; twenty in a row
+ * with 1e-28.  A queue has the same effect, but it also scatters: its
+ * exchanges do not bunch above their own minimum as the old ones did (more
+ * than half within QUICK_SPREAD times the normal mean; 0.8 of them are over
+ * a true minimum).  One that does scatter must last for SLOW_N.  Waiting
+ * costs little: the other direction goes on to hold the clock.
  */
-#define QUICK_N		12
+#define QUICK_N		20
 #define SHIFT_TAU	2.5
-#define QUICK_SPREAD	1.5
+#define QUICK_SPREAD	1.2
 #define SLOW_N		60
 
-/*
- * A leg's change is told from none when it exceeds this many times its own
- * uncertainty.
- */
-#define LEG_SIGMA	4.0
+/* A level this young is withdrawn when it leads to a contradiction. */
+#define WITHDRAW_AGE	(2 * SLOW_N)
 
+/*
+ * A direction's change is told from none when it exceeds this many times its
+ * own uncertainty.
+ */
+#define LEG_SIGMA	3.0
+
+/*
+ * A clock can tell how a change divides when its 1 sigma is below this part
+ * of the change.
+ */
+#define CLOCK_TELLS	0.25
+
+/*
+ * Mean excess of the minimum, of one direction's share: the minimum of n sums
+ * of two exponentials of mean T lies sqrt(pi / 2 n) T above the truth on
+ * average and scatters by half of that; half of it per direction.
+ */
 static double leg_doubt(const struct ffe_path *p, int i)
 {
-	/*
-	 * Minimum of n sums of two exponentials of mean T lies sqrt(pi/2n) T
-	 * above the truth on average and scatters by half of that; split in
-	 * two directions.
-	 */
-	return p->tau[i] * 0.63 / sqrt(p->n[i]);
+	return p->level.tau[i] * 0.63 / sqrt(p->n[i]);
 }
 
-static void ring_add(struct ffe_path *p, double rtt, double out, double in)
+static double path_tau(const struct ffe_path *p)
+{
+	return p->level.tau[0] + p->level.tau[1];
+}
+
+/* Excess round-trip time that is no longer normal. */
+static double path_need(const struct ffe_path *p)
+{
+	return SHIFT_TAU * path_tau(p) + 6 * p->floor;
+}
+
+static void ring_add(struct ffe_path *p, const struct ffe_exchange *e,
+		     const struct ffe_clock *c)
 {
 	struct ffe_past *slot = &p->ring[p->ring_at];
 
-	slot->rtt = rtt;
-	slot->leg[0] = out;
-	slot->leg[1] = in;
+	slot->rtt = e->rtt;
+	slot->leg[0] = e->out - c->x;
+	slot->leg[1] = c->x - e->in;
 	p->ring_at = (p->ring_at + 1) % FFE_RING;
 	if (p->ring_n < FFE_RING)
 		p->ring_n++;
@@ -91,24 +116,28 @@ static const struct ffe_past *ring_back(const struct ffe_path *p, unsigned int i
 	return &p->ring[(p->ring_at + 2 * FFE_RING - 1 - i) % FFE_RING];
 }
 
-static void level_forget(struct ffe_path *p)
+static void level_begin(struct ffe_path *p)
 {
 	p->ring_n = 0;
 	p->block_n = 0;
 	p->block_at = 0;
+	p->block_fill = 0;
 	p->age = 0;
 }
 
 static void level_remember(struct ffe_path *p)
 {
-	double d = ffe_path_min_rtt(p), near = p->tau[0] + p->tau[1];
 	unsigned int i, at = p->past_at;
 
 	/* a route seen before keeps its slot */
-	for (i = 0; i < FFE_LEVELS; i++)
-		if (p->past[i].used &&
-		    fabs(p->past[i].d[0] + p->past[i].d[1] - d) < near)
+	for (i = 0; i < FFE_LEVELS; i++) {
+		const struct ffe_level *l = &p->past[i];
+
+		if (l->used &&
+		    fabs(l->d[0] - p->level.d[0]) < fmin(l->tau[0], p->level.tau[0]) &&
+		    fabs(l->d[1] - p->level.d[1]) < fmin(l->tau[1], p->level.tau[1]))
 			at = i;
+	}
 	p->past[at] = p->level;
 	p->past[at].used = true;
 	if (at == p->past_at)
@@ -117,97 +146,136 @@ static void level_remember(struct ffe_path *p)
 
 /**
  * ffe_path_start - first exchange of a path
- * @p: path
+ * @p: path; its asym_bound is what the clock had before (any when @c cannot
+ *	tell)
  * @e: exchange
+ * @c: the clock
+ *
+ * A clock that is known well already (another server, the host's time) shows
+ * how the new path divides; else halves.
  */
-void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e)
+void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_clock *c)
 {
+	double leg[2] = { e->out - c->x, c->x - e->in }, bound = p->asym_bound;
 	int i;
 
 	memset(p, 0, sizeof(*p));
 	p->floor = sqrt(e->var);
-	p->asym_bound = e->rtt / 2;
+	if (c->sigma < CLOCK_TELLS * e->rtt && leg[0] > 0 && leg[1] > 0) {
+		p->asym_bound = bound + LEG_SIGMA * c->sigma;
+	} else {
+		leg[0] = leg[1] = e->rtt / 2;
+		p->asym_bound = INFINITY;
+	}
 	for (i = 0; i < 2; i++) {
-		p->level.d[i] = e->rtt / 2;
+		p->level.d[i] = leg[i];
 		p->n[i] = 1;
-		p->tau[i] = fmax(e->rtt * PRIOR_TAU, p->floor);
+		p->level.tau[i] = fmax(e->rtt * PRIOR_TAU, p->floor);
 		p->tau_n[i] = PRIOR_N;
-		p->tail[i] = TAIL_MIN * p->tau[i];
+		p->tail[i] = TAIL_MIN * p->level.tau[i];
 		p->eps[i] = EPS_MIN;
 	}
+	/* hard limit: no packet takes less than no time */
+	p->asym_bound = fmin(p->asym_bound, fmax(leg[0], leg[1]));
 }
 
 /*
- * Divide a change of the minimum RTT over the directions.  leg[] is what each
- * direction's minimum is by the clock now, sigma the clock's doubt.
- *
- * The clock's own story is noisy, and what is booked stays, so the simple
- * explanations come first: one direction changed, or both alike.
+ * The route among the former ones that has this minimum RTT, seen n times, and
+ * these delays by the clock; NULL if none.
  */
-static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2],
-			     double sigma, double doubt)
+static const struct ffe_level *level_find(const struct ffe_path *p, double rtt,
+					  const double leg[2], double sigma,
+					  double n)
 {
-	double d = ffe_path_min_rtt(p), change = rtt - d;
-	double by[2] = { leg[0] - p->level.d[0], leg[1] - p->level.d[1] };
-	struct ffe_level next = { .used = true };
-	double tol = LEG_SIGMA * hypot(sigma, doubt);
-	uint32_t ev = change > 0 ? FFE_EV_UPSHIFT : FFE_EV_DOWNSHIFT;
+	const struct ffe_level *best = NULL;
+	double close = INFINITY, d = ffe_path_min_rtt(p);
 	unsigned int i, j;
 
-	level_remember(p);
-
-	/* a route that was here before? */
 	for (i = 0; i < FFE_LEVELS; i++) {
 		const struct ffe_level *l = &p->past[i];
+		double was = l->d[0] + l->d[1], tau = l->tau[0] + l->tau[1];
+		/* one sum of two exponentials: below 4 T' in 0.997 of cases */
+		double above = 4 * tau / sqrt(n), off = rtt - was;
 
-		if (!l->used || fabs(l->d[0] + l->d[1] - d) < fabs(change) / 2)
+		if (!l->used || fabs(off) > fabs(was - d) / 2)
 			continue;
-		if (fabs(l->d[0] + l->d[1] - rtt) > 2 * doubt)
+		if (off > above || off < -tau / 2)
 			continue;
-		if (fabs(l->d[0] - leg[0]) > tol + doubt ||
-		    fabs(l->d[1] - leg[1]) > tol + doubt)
+		for (j = 0; j < 2; j++)
+			if (fabs(leg[j] - l->d[j]) > above + LEG_SIGMA * sigma)
+				break;
+		if (j < 2 || fabs(off) > close)
 			continue;
-		p->level = *l;
+		close = fabs(off);
+		best = l;
+	}
+	return best;
+}
+
+/*
+ * The minimum RTT is another one, seen n times.  leg[] is what each
+ * direction's minimum is by the clock.
+ *
+ * The clock's own story is noisy, and what is booked stays, so the simple
+ * explanations come first: a route that was here before, both directions
+ * alike, one direction alone.
+ */
+static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2],
+			     double n, double sigma)
+{
+	double change = rtt - ffe_path_min_rtt(p);
+	uint32_t ev = change > 0 ? FFE_EV_UPSHIFT : FFE_EV_DOWNSHIFT;
+	double by[2], doubt, tol, share;
+	const struct ffe_level *back;
+	struct ffe_level next;
+	int j;
+
+	level_remember(p);
+	level_begin(p);
+
+	back = isfinite(sigma) ? level_find(p, rtt, leg, sigma, n) : NULL;
+	if (back) {
+		p->level = *back;
 		p->n[0] = p->n[1] = LEVEL_YOUNG;
-		if (fabs(p->level.d[0] - p->level.d[1]) > tol)
-			ev |= FFE_EV_ASYM_HELD;
-		level_forget(p);
-		return ev;
+		return ev | FFE_EV_ASYM_HELD;
 	}
 
-	if (sigma > fabs(change) / 4 || fabs(by[0] - by[1]) < tol) {
+	next = p->level;
+	doubt = hypot(p->level.tau[0], p->level.tau[1]) / sqrt(n);
+	tol = LEG_SIGMA * hypot(sigma, doubt);
+	for (j = 0; j < 2; j++)
+		by[j] = leg[j] - p->level.d[j];
+
+	if (sigma > CLOCK_TELLS * fabs(change) || fabs(by[0] - by[1]) < tol) {
 		/* the clock cannot tell, or says: both alike */
-		next.d[0] = p->level.d[0] + change / 2;
-		next.d[1] = p->level.d[1] + change / 2;
-		p->n[0] = p->n[1] = QUICK_N;
+		next.d[0] += change / 2;
+		next.d[1] += change / 2;
+		p->n[0] = p->n[1] = n;
 	} else {
 		ev |= FFE_EV_ASYM_HELD;
-		for (j = 0; j < 2; j++)
-			if (fabs(by[j]) < tol)
-				break;
-		if (j < 2) {
-			/* the other direction alone */
-			next.d[j] = p->level.d[j];
-			p->n[!j] = QUICK_N;
+		if (fabs(by[0]) < tol || fabs(by[1]) < tol) {
+			/* one direction alone */
+			j = fabs(by[0]) < fabs(by[1]);
+			p->n[j] = n;
 		} else {
-			double rest = (change - by[0] - by[1]) / 2;
-
-			next.d[1] = leg[1] + rest;
-			p->n[0] = p->n[1] = QUICK_N;
+			/* as the clock says; half the misfit to each */
+			share = (change - by[0] - by[1]) / 2;
+			next.d[1] += by[1] + share;
+			p->n[0] = p->n[1] = n;
 			p->asym_bound += tol;
-			j = 1;
+			j = 0;
 		}
-		next.d[!j] = rtt - next.d[j];
+		next.d[j] = rtt - next.d[!j];
 	}
 
-	/* No direction takes no time: the clock must be wrong after all. */
+	/* No direction takes less than no time: the clock must give way. */
 	for (j = 0; j < 2; j++)
 		if (next.d[j] < 0) {
 			next.d[j] = 0;
 			next.d[!j] = rtt;
 		}
 	p->level = next;
-	level_forget(p);
 	return ev;
 }
 
@@ -215,37 +283,39 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
  * ffe_path_before - let an exchange lower the minimum, before it is used
  * @p: path
  * @e: exchange
- * @b: belief at the exchange
+ * @c: the clock at the exchange
  *
  * Return: events.
  */
 uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
-			 const struct ffe_belief *b)
+			 const struct ffe_clock *c)
 {
-	double fall = ffe_path_min_rtt(p) - e->rtt;
-	double doubt[2] = { leg_doubt(p, 0), leg_doubt(p, 1) };
-	double limit, share, leg[2];
+	double fall = ffe_path_min_rtt(p) - e->rtt, limit, share, leg[2];
 
 	if (!(fall > 0))
 		return 0;
 
 	/*
-	 * Minimum seen better: the part each direction was in doubt by.  A
-	 * fall well beyond the doubt is another route, if this one was known.
+	 * Minimum seen better: each direction's part goes with the variance
+	 * of its minimum, 1/n, so a direction whose change is fresh takes
+	 * nearly all of it.  Not with its noise as measured: two directions
+	 * of one age must share alike, or chance becomes an asymmetry.
+	 *
+	 * A fall well beyond the doubt is another route, if this one was
+	 * known.
 	 */
-	limit = 2 * (p->tau[0] + p->tau[1]) / sqrt(fmin(p->n[0], p->n[1])) +
+	limit = 2 * path_tau(p) / sqrt(fmin(p->n[0], p->n[1])) +
 		6 * sqrt(e->var);
 	if (fall < limit || p->age < LEVEL_YOUNG) {
-		share = doubt[0] / (doubt[0] + doubt[1]);
+		share = p->n[1] / (p->n[0] + p->n[1]);
 		p->level.d[0] -= fall * share;
 		p->level.d[1] -= fall * (1 - share);
 		return 0;
 	}
 
-	leg[0] = e->out - b->x;
-	leg[1] = b->x - e->in;
-	return level_change(p, e->rtt, leg, sqrt(b->pxx),
-			    p->tau[0] + p->tau[1]);
+	leg[0] = e->out - c->x;
+	leg[1] = c->x - e->in;
+	return level_change(p, e->rtt, leg, 1, c->sigma);
 }
 
 /**
@@ -258,32 +328,57 @@ void ffe_path_box(const struct ffe_path *p, const struct ffe_exchange *e,
 		  struct ffe_box *box)
 {
 	double doubt[2] = { leg_doubt(p, 0), leg_doubt(p, 1) };
+	double both = fmin(doubt[0], doubt[1]);
 	int i;
 
-	box->hi = e->out - p->level.d[0] + doubt[0];
-	box->lo = e->in + p->level.d[1] - doubt[1];
+	/*
+	 * The minima lie above the truth by their doubt, on average.  What
+	 * one direction is in doubt more than the other moves its edge out
+	 * instead of blurring both: the sound edge must stay sharp.
+	 */
+	box->hi = e->out - p->level.d[0] + 2 * doubt[0] - both;
+	box->lo = e->in + p->level.d[1] - 2 * doubt[1] + both;
 	/* e->rtt >= minimum, so this only guards against rounding */
 	box->hi = fmax(box->hi, box->lo + 1e-3);
-	box->var = e->var + (doubt[0] * doubt[0] + doubt[1] * doubt[1]) / 4;
+	box->var = e->var + both * both / 2;
 	for (i = 0; i < 2; i++) {
-		box->tau[i] = p->tau[i];
+		box->tau[i] = p->level.tau[i];
 		box->tail[i] = p->tail[i];
 		box->eps[i] = p->eps[i];
 	}
 }
 
-static uint32_t path_rise(struct ffe_path *p, const struct ffe_belief *b)
+/* Delays that scatter much more than before are the route's new normal. */
+static void level_scatter(struct ffe_path *p, const double leg[2], unsigned int n)
 {
-	double d = ffe_path_min_rtt(p), tau = p->tau[0] + p->tau[1];
+	unsigned int i;
+	int j;
+
+	for (j = 0; j < 2; j++) {
+		double mean = 0;
+
+		for (i = 0; i < n; i++)
+			mean += (ring_back(p, i)->leg[j] - leg[j]) / n;
+		if (mean < 3 * p->level.tau[j])
+			continue;
+		p->level.tau[j] = mean;
+		p->tail[j] = TAIL_MIN * mean;
+		p->eps[j] = EPS_MIN;
+	}
+}
+
+static uint32_t path_rise(struct ffe_path *p, const struct ffe_clock *c)
+{
+	double d = ffe_path_min_rtt(p), tau = path_tau(p), need = path_need(p);
 	double low = INFINITY, leg[2] = { INFINITY, INFINITY };
-	double need = SHIFT_TAU * tau + 6 * p->floor;
-	unsigned int i, n, below = 0;
+	unsigned int i, n, near = 0;
+	uint32_t ev;
 
 	for (n = 0; n < p->ring_n && n < SLOW_N; n++) {
 		const struct ffe_past *e = ring_back(p, n);
 
 		if (e->rtt < d + need)
-			break;
+			return 0;
 		low = fmin(low, e->rtt);
 		leg[0] = fmin(leg[0], e->leg[0]);
 		leg[1] = fmin(leg[1], e->leg[1]);
@@ -291,58 +386,174 @@ static uint32_t path_rise(struct ffe_path *p, const struct ffe_belief *b)
 			continue;
 		for (i = 0; i < QUICK_N; i++)
 			if (ring_back(p, i)->rtt < low + QUICK_SPREAD * tau)
-				below++;
-		if (below > QUICK_N / 2) {
-			n++;
-			return level_change(p, low, leg, sqrt(b->pxx), tau);
-		}
+				near++;
+		if (near > QUICK_N / 2)
+			return level_change(p, low, leg, QUICK_N, c->sigma);
 	}
 	if (n < SLOW_N)
 		return 0;
-	return level_change(p, low, leg, sqrt(b->pxx), tau);
+
+	/* level_change() empties the ring but leaves what is in it */
+	ev = level_change(p, low, leg, SLOW_N, c->sigma);
+	level_scatter(p, leg, SLOW_N);
+	return ev;
+}
+
+/*
+ * Forget minima older than FFE_BLOCKS blocks: a route that grew longer by
+ * less than its noise, or one stamp that was too short.
+ */
+static void path_age(struct ffe_path *p, double rtt)
+{
+	double low = INFINITY, rise;
+	unsigned int i;
+
+	p->block_low = p->block_fill ? fmin(p->block_low, rtt) : rtt;
+	if (++p->block_fill < FFE_RING)
+		return;
+	p->block_fill = 0;
+	p->block[p->block_at] = p->block_low;
+	p->block_at = (p->block_at + 1) % FFE_BLOCKS;
+	if (p->block_n < FFE_BLOCKS) {
+		p->block_n++;
+		return;
+	}
+	for (i = 0; i < FFE_BLOCKS; i++)
+		low = fmin(low, p->block[i]);
+	rise = low - ffe_path_min_rtt(p);
+	if (rise > 0) {
+		p->level.d[0] += rise / 2;
+		p->level.d[1] += rise / 2;
+	}
 }
 
 /**
- * ffe_path_after - learn from an exchange, after it was used
+ * ffe_path_learn - learn the noise from an exchange, after it was used
  * @p: path
  * @e: exchange
  * @fit: what the belief made of it
- * @b: belief with it
- *
- * Return: events.
  */
-uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
-			const struct ffe_fit *fit, const struct ffe_belief *b)
+void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_fit *fit)
 {
 	double sane = 1 - fit->alien;
-	uint32_t ev = 0;
 	int i;
 
 	p->floor += (sqrt(e->var) - p->floor) / TAU_N;
 	for (i = 0; i < 2; i++) {
-		double w = sane - fit->heavy[i];
+		double w = sane - fit->heavy[i], *tau = &p->level.tau[i];
 
 		if (w > 0) {
 			p->tau_n[i] = fmin(p->tau_n[i] + w, TAU_N);
-			p->tau[i] += w * (fmax(fit->excess[i], 0) - p->tau[i]) /
-				     p->tau_n[i];
-			p->tau[i] = fmax(p->tau[i], p->floor);
+			*tau += w * (fmax(fit->excess[i], 0) - *tau) / p->tau_n[i];
+			*tau = fmax(*tau, p->floor);
 		}
 		if (fit->heavy[i] > 0.5)
 			p->tail[i] += (fit->excess_tail[i] - p->tail[i]) / EPS_N;
-		p->tail[i] = fmax(p->tail[i], TAIL_MIN * p->tau[i]);
-		p->eps[i] += sane * (fit->heavy[i] / fmax(sane, 1e-9) - p->eps[i]) / EPS_N;
+		p->tail[i] = fmax(p->tail[i], TAIL_MIN * *tau);
+		p->eps[i] += (fit->heavy[i] - sane * p->eps[i]) / EPS_N;
 		p->eps[i] = fmin(fmax(p->eps[i], EPS_MIN), EPS_MAX);
 		p->n[i]++;
 	}
 	p->age++;
-	if (fit->heavy[0] + fit->heavy[1] > 0.5)
-		ev |= FFE_EV_CONGESTED;
+	path_age(p, e->rtt);
+}
 
-	ring_add(p, e->rtt, e->out - b->x, b->x - e->in);
+/**
+ * ffe_path_after - has the minimum risen?
+ * @p: path
+ * @e: exchange
+ * @c: the clock with it
+ *
+ * Return: events.
+ */
+uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
+			const struct ffe_clock *c)
+{
+	uint32_t ev;
 
-	/* hard limits: no packet takes less than no time */
+	ring_add(p, e, c);
+	ev = path_rise(p, c);
 	p->asym_bound = fmin(p->asym_bound, fmax(p->level.d[0], p->level.d[1]));
+	return ev;
+}
 
-	return ev | path_rise(p, b);
+/**
+ * ffe_path_far - is this exchange's round trip longer than noise makes it?
+ * @p: path
+ * @e: exchange
+ *
+ * Return: true when it met a queue or took another route.
+ */
+bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e)
+{
+	return e->rtt > ffe_path_min_rtt(p) + path_need(p);
+}
+
+/**
+ * ffe_path_drifts - does the offset run away over the last exchanges?
+ * @p: path
+ * @n: of them, at most FFE_RING
+ * @sigma: what the clock's own doubt grew to meanwhile [ns]
+ *
+ * A route changes once; an oscillator that changed makes one direction seem
+ * ever slower and the other ever faster.
+ *
+ * Return: true when it does.
+ */
+bool ffe_path_drifts(const struct ffe_path *p, unsigned int n, double sigma)
+{
+	double low[2][2] = { { INFINITY, INFINITY }, { INFINITY, INFINITY } };
+	double by[2], tol[2];
+	unsigned int i, half;
+	int j;
+
+	n = n < p->ring_n ? n : p->ring_n;
+	half = n / 2;
+	if (half < 3)
+		return false;
+	for (i = 0; i < 2 * half; i++)
+		for (j = 0; j < 2; j++)
+			low[i < half][j] = fmin(low[i < half][j],
+						ring_back(p, i)->leg[j]);
+	for (j = 0; j < 2; j++) {
+		by[j] = low[1][j] - low[0][j];
+		tol[j] = LEG_SIGMA * hypot(sigma, p->level.tau[j] / sqrt(half));
+	}
+	return (by[0] > tol[0] && by[1] < -tol[1]) ||
+	       (by[0] < -tol[0] && by[1] > tol[1]);
+}
+
+/**
+ * ffe_path_withdraw - was a young level a mistake?
+ * @p: path; changed only when true is returned
+ * @e: an exchange that contradicts the clock
+ * @c: the clock
+ *
+ * Return: true when an older, lower level explains the exchange; it is in
+ * force again.
+ */
+bool ffe_path_withdraw(struct ffe_path *p, const struct ffe_exchange *e,
+		       const struct ffe_clock *c)
+{
+	double leg[2] = { e->out - c->x, c->x - e->in };
+	double tol = LEG_SIGMA * c->sigma + 3 * sqrt(e->var);
+	unsigned int i;
+
+	if (p->age >= WITHDRAW_AGE || !isfinite(c->sigma))
+		return false;
+
+	for (i = 0; i < FFE_LEVELS; i++) {
+		const struct ffe_level *l = &p->past[i];
+
+		if (!l->used || l->d[0] + l->d[1] >= ffe_path_min_rtt(p))
+			continue;
+		if (leg[0] < l->d[0] - tol || leg[1] < l->d[1] - tol)
+			continue;
+		p->level = *l;
+		p->n[0] = p->n[1] = LEVEL_YOUNG;
+		level_begin(p);
+		return true;
+	}
+	return false;
 }

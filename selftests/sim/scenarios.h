@@ -39,6 +39,7 @@ struct sim_window {
  * @recover_us: error to get below for good [us]
  * @recover_s: limit for the median over seeds of the time it takes [s]
  * @recover_to: end of the time looked at [s]; 0 for the end
+ * @cover: part of all samples the bound has to cover; 0 for 0.999
  * @sources: where the limits come from
  */
 struct sim_case {
@@ -48,6 +49,7 @@ struct sim_case {
 	double			recover_us;
 	double			recover_s;
 	double			recover_to;
+	double			cover;
 	const char		*sources;
 };
 

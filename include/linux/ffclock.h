@@ -31,7 +31,91 @@ int ffclock_snapshot(struct ffclock_snapshot *snap);
 int ffclock_realtime_to_counter(struct ffclock_stamp *stamp);
 
 u64 ffclock_migration_sequence(void);
-void ffclock_disrupt(const char *source);
+int ffclock_get_migration(struct ffclock_migration *m);
+
+/**
+ * struct ffclock_detector - somebody who notices disruptions
+ * @name: at most 15 characters
+ * @word: a word in memory that changes with a disruption, or NULL.  Looked at
+ *	by every timekeeping update and by every reader that reports status
+ * @check: called at every timekeeping update after @word, or NULL; true: there
+ *	was a disruption since the last call.  Runs in the timekeeping notifier:
+ *	no timekeeping reads, no wake-ups, no printk, some ns at most
+ * @seen: the value of @word that is accounted for (private)
+ * @last: counter at this detector's latest event (private)
+ * @node: list of detectors (private)
+ */
+struct ffclock_detector {
+	const char		*name;
+	const u64		*word;
+	bool			(*check)(struct ffclock_detector *d);
+	u64			seen;
+	u64			last;
+	struct list_head	node;
+};
+
+int ffclock_register_detector(struct ffclock_detector *d);
+void ffclock_unregister_detector(struct ffclock_detector *d);
+void ffclock_disrupt(struct ffclock_detector *d);
+
+/**
+ * struct ffclock_host_time - the host's time at a counter value
+ * @counter: cumulative counter, of the present epoch
+ * @utc: UTC at @counter
+ * @bound_ns: bound of the error of @utc against the host's clock, and of that
+ *	against UTC as far as the host tells it
+ * @tai_offset_sec: TAI - UTC, 0: the source does not know
+ * @synchronized: the host says that its clock is
+ * @period: the counter's period by the host's clock, 2^-(64 + @period_shift) s,
+ *	0: the source does not know
+ * @period_esterror: estimated error of @period, same unit
+ * @period_maxerror: bound of the error of @period, same unit
+ * @period_shift: shift of @period
+ * @leap_change: a leap second pending at @leap_utc_sec, as in
+ *	struct ffclock_estimate; 0: none
+ * @leap_utc_sec: see there
+ */
+struct ffclock_host_time {
+	u64			counter;
+	struct ffclock_time	utc;
+	u64			bound_ns;
+	s32			tai_offset_sec;
+	bool			synchronized;
+	u64			period;
+	u64			period_esterror;
+	u64			period_maxerror;
+	u32			period_shift;
+	s32			leap_change;
+	u64			leap_utc_sec;
+};
+
+/**
+ * struct ffclock_source - somebody who knows the host's time
+ * @name: at most 15 characters
+ * @rating: the higher the better; asked in this order
+ * @read: fill in a struct ffclock_host_time: 0 or a negative errno.  Process
+ *	context, may sleep; called with the list of sources locked
+ * @owner: the module
+ * @state: what became of it last: 0 or the errno (private)
+ * @node: list of sources (private)
+ *
+ * Ratings in use: 500 VMClock's time fields, 400 KVM clock pairing, 300 Xen
+ * wallclock, 200 KVM wallclock, 100 CMOS RTC.
+ */
+struct ffclock_source {
+	const char		*name;
+	int			rating;
+	int			(*read)(struct ffclock_source *s, struct ffclock_host_time *t);
+	struct module		*owner;
+	int			state;
+	struct list_head	node;
+};
+
+int ffclock_register_source(struct ffclock_source *s);
+void ffclock_unregister_source(struct ffclock_source *s);
+int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec);
+bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch);
+void ffclock_notice(u64 vmclock_flags);
 
 /**
  * enum ffclock_event - what the notifier chain tells
@@ -39,11 +123,13 @@ void ffclock_disrupt(const char *source);
  * @FFCLOCK_EVENT_EPOCH: the counter began a new epoch
  * @FFCLOCK_EVENT_DISRUPTION: the machine was disrupted (migration, restore,
  *	suspend); comes with a new epoch
+ * @FFCLOCK_EVENT_NOTICE: the hypervisor announced a disruption, or took it back
  */
 enum ffclock_event {
 	FFCLOCK_EVENT_UPDATE		= 1 << 0,
 	FFCLOCK_EVENT_EPOCH		= 1 << 1,
 	FFCLOCK_EVENT_DISRUPTION	= 1 << 2,
+	FFCLOCK_EVENT_NOTICE		= 1 << 3,
 };
 
 int ffclock_register_notifier(struct notifier_block *nb);

@@ -13,8 +13,6 @@
 #define CREATE_TRACE_POINTS
 #include "ffclock_trace.h"
 
-/* Time we believe a caller about: 2514.  Keeps every sum far from overflow. */
-#define FFC_MAX_SEC		17179869184LL	/* 2^34 */
 /* An error of more than 31 years is not a bound but a mistake. */
 #define FFC_MAX_ERROR_NS	1000000000000000000ULL
 #define FFC_MAX_TAI_SEC		1000
@@ -33,13 +31,6 @@
  * takes away in between, and costs a correction nothing.
  */
 #define FFC_LEAD_NS		1000000
-
-/*
- * Rate error to assume of a counter that nobody has measured: calibration of
- * the TSC, tolerance of HPET and PM timer crystals (the HPET specification
- * allows 500 ppm), and the kernel's own limit for NTP's frequency (MAXFREQ).
- */
-#define FFC_NOMINAL_ERROR_DIV	2000	/* 500 ppm */
 
 /* Seconds in counts of a clock's counter, at least 1, at most 2^62 */
 static u64 ffc_sec_to_counts(u64 sec, u64 period, u32 shift)

@@ -163,14 +163,15 @@ static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const cha
 				    ffclock_bound_grow(0, gap, period, shift));
 	}
 	next->clock.est.epoch = next->epoch;
-	if (disrupted)
+	if (disrupted) {
+		ffc_event_sequence_inc();
+		ffc_migration_begin(why, now, &next->clock.est, next->epoch);
 		ffc_clock_disrupted(next, now, ffclock_ns_to_time(ktime_to_ns(slept)));
+	}
 	next->base = *to;
 
 	ffc_page_write_begin();
 	ffc_state_publish(next);
-	if (disrupted)
-		ffc_event_sequence_inc();
 	ffc_page_write_end(next);
 	ffc_event_raise(FFCLOCK_EVENT_EPOCH | (disrupted ? FFCLOCK_EVENT_DISRUPTION : 0));
 	trace_ffclock_epoch(next->epoch, now,
@@ -285,6 +286,7 @@ static void ffc_sys_jumped(u64 cycles, u64 slack, const char *why, ktime_t slept
 	}
 	ffc_new_epoch(&next, &to, why, true, slept);
 	ffc_sys_relate();
+	ffc_detect_own(to.value);
 }
 
 /* What the core calls an ordinary update: it has counted on */
@@ -357,6 +359,7 @@ static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void 
 		ffc_sys_advance(tk);
 		if (unlikely(ffc_sys.bypass) && !ffc_sys.bypass->usable())
 			ffc_bypass_drop("unusable");
+		ffc_detect();
 	}
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_ring_update(tk, ffc_sys.base.value, !ffc_sys.related || ffc_sys.frozen);
@@ -410,6 +413,7 @@ static void ffc_resume(void *data)
 	ffc_sys.frozen = false;
 	ffc_new_epoch(&next, &to, "suspend", true, ffc_sys.slept);
 	ffc_sys_relate();
+	ffc_detect_own(to.value);
 	raw_spin_unlock(&ffc_lock);
 }
 
@@ -523,30 +527,64 @@ const char *ffc_counter_bypass(void)
 }
 
 /**
- * ffclock_disrupt() - the machine was disrupted: no old time is good any more
- * @source: who says so, for the trace; at most 23 characters are kept
+ * ffc_counter_disrupted() - begin an epoch: no old time is good any more
+ * @detector: who noticed
  *
- * For hypervisor guests: a live migration, a restore from a snapshot.  Begins an
- * epoch, makes every clock say so, and counts ffclock_migration_sequence() on.
- *
- * Context: any but NMI and the timekeeping notifier.
+ * Context: ffc_lock held.
  */
-void ffclock_disrupt(const char *source)
+void ffc_counter_disrupted(const char *detector)
 {
-	struct ffc_state next;
-	unsigned long flags;
-	struct ffc_base to;
+	struct ffc_state next = *ffc_state_locked();
+	struct ffc_base to = next.base;
 
-	raw_spin_lock_irqsave(&ffc_lock, flags);
-	next = *ffc_state_locked();
-	to = next.base;
-	if (!ffc_sys.frozen) {	/* else ffc_resume() will say it */
-		ffc_new_epoch(&next, &to, source, true, 0);
-		ffc_sys_relate();
-	}
-	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	if (ffc_sys.frozen)
+		return;		/* ffc_resume() will say it */
+	ffc_new_epoch(&next, &to, detector, true, 0);
+	ffc_sys_relate();
 }
-EXPORT_SYMBOL_GPL(ffclock_disrupt);
+
+/**
+ * ffc_counter_doubt() - the clocks are not to be used, without another epoch
+ *
+ * Context: ffc_lock held.
+ */
+void ffc_counter_doubt(void)
+{
+	const struct ffc_state *state = ffc_state_locked();
+	struct ffc_state next;
+
+	if (state->clock.est.status == FFCLOCK_STATUS_UNKNOWN ||
+	    state->clock.est.status == FFCLOCK_STATUS_UNRELIABLE)
+		return;
+	next = *state;
+	ffc_clock_disrupted(&next, ffc_base_read(&next.base), (struct ffclock_time){});
+	ffc_page_write_begin();
+	ffc_state_publish(&next);
+	ffc_page_write_end(&next);
+	ffc_event_raise(FFCLOCK_EVENT_UPDATE);
+}
+
+/**
+ * ffclock_counter_of_tsc() - the cumulative counter at a TSC reading
+ * @tsc: what RDTSC returns, in the present epoch
+ * @counter: where the cumulative counter goes
+ * @epoch: where its epoch goes
+ *
+ * Context: any, NMI included.  Lock-free.
+ * Return: whether the counter runs over the TSC; nothing is filled in otherwise
+ */
+bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch)
+{
+	struct ffc_state s;
+
+	ffc_state_get(&s);
+	if (!s.base.hw || s.base.hw->id != FFCLOCK_COUNTER_X86_TSC)
+		return false;
+	*counter = s.base.value + (tsc - s.base.last);
+	*epoch = s.epoch;
+	return true;
+}
+EXPORT_SYMBOL_GPL(ffclock_counter_of_tsc);
 
 int ffc_counter_init(void)
 {

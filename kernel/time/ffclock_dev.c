@@ -158,6 +158,19 @@ static int ffc_ioc_convert(void __user *arg)
 	return 0;
 }
 
+static int ffc_ioc_migration(void __user *arg)
+{
+	struct ffclock_migration m;
+	int ret;
+
+	if (copy_from_user(&m, arg, sizeof(m)))
+		return -EFAULT;
+	ret = ffclock_get_migration(&m);
+	if (ret)
+		return ret;
+	return copy_to_user(arg, &m, sizeof(m)) ? -EFAULT : 0;
+}
+
 static long ffc_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;
@@ -175,6 +188,8 @@ static long ffc_dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		return ffc_ioc_read(uarg);
 	case FFCLOCK_IOC_CONVERT:
 		return ffc_ioc_convert(uarg);
+	case FFCLOCK_IOC_MIGRATION:
+		return ffc_ioc_migration(uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -199,12 +214,39 @@ static struct miscdevice ffc_misc = {
 	.mode	= 0444,
 };
 
+/* whether this_device is there; uevents come from a work item */
+static bool ffc_dev_registered;
+
+/**
+ * ffc_dev_uevent() - tell udev
+ * @event: value of FFCLOCK_EVENT in the uevent
+ *
+ * A "change" of /dev/ffclock, with FFCLOCK_SEQUENCE beside it.
+ *
+ * Context: process, sleeps.
+ */
+void ffc_dev_uevent(const char *event)
+{
+	char what[32], seq[40];
+	char *env[] = { what, seq, NULL };
+
+	snprintf(what, sizeof(what), "FFCLOCK_EVENT=%s", event);
+	snprintf(seq, sizeof(seq), "FFCLOCK_SEQUENCE=%llu", ffclock_migration_sequence());
+	if (ffc_dev_registered)
+		kobject_uevent_env(&ffc_misc.this_device->kobj, KOBJ_CHANGE, env);
+}
+
 int ffc_dev_init(void)
 {
-	return misc_register(&ffc_misc);
+	int ret = misc_register(&ffc_misc);
+
+	ffc_dev_registered = !ret;
+	return ret;
 }
 
 void ffc_dev_exit(void)
 {
+	ffc_dev_registered = false;
+	ffc_event_flush();
 	misc_deregister(&ffc_misc);
 }

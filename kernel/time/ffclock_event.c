@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ffclock: telling pollers, the notifier chain and udev.
+ * ffclock: telling pollers, the migration policy, the notifier chain and udev.
  *
  * Events are raised under ffc_lock, often inside the timekeeper lock with the
  * timekeeper's sequence held, where nothing may be woken.  So: an irq_work, which
@@ -26,8 +26,17 @@ static void ffc_event_work(struct work_struct *work)
 {
 	unsigned int events = atomic_xchg(&ffc_pending, 0);
 
-	if (events)
-		blocking_notifier_call_chain(&ffc_chain, events, NULL);
+	if (!events)
+		return;
+	if (events & (FFCLOCK_EVENT_DISRUPTION | FFCLOCK_EVENT_UPDATE))
+		ffc_migration_work(events);
+	blocking_notifier_call_chain(&ffc_chain, events, NULL);
+	if (events & FFCLOCK_EVENT_DISRUPTION)
+		ffc_dev_uevent("migration");
+	else if (events & FFCLOCK_EVENT_EPOCH)
+		ffc_dev_uevent("epoch");
+	if (events & FFCLOCK_EVENT_NOTICE)
+		ffc_dev_uevent("notice");
 }
 
 static DECLARE_WORK(ffc_work, ffc_event_work);
@@ -35,7 +44,8 @@ static DECLARE_WORK(ffc_work, ffc_event_work);
 static void ffc_event_irq_work(struct irq_work *work)
 {
 	wake_up_interruptible_all(&ffc_wait);
-	schedule_work(&ffc_work);
+	/* highpri: the sooner the time is right again, the less goes wrong */
+	queue_work(system_highpri_wq, &ffc_work);
 }
 
 static struct irq_work ffc_irq_work = IRQ_WORK_INIT_HARD(ffc_event_irq_work);
@@ -43,6 +53,13 @@ static struct irq_work ffc_irq_work = IRQ_WORK_INIT_HARD(ffc_event_irq_work);
 int ffc_event_init(void)
 {
 	return 0;
+}
+
+/* Wait for events that are being told */
+void ffc_event_flush(void)
+{
+	irq_work_sync(&ffc_irq_work);
+	flush_work(&ffc_work);
 }
 
 /* After the last source of events is gone */

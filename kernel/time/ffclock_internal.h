@@ -85,6 +85,39 @@ struct ffc_state {
 	struct ffc_clock	clock;
 };
 
+/* Time we believe anybody about: until 2514.  Keeps every sum from overflow. */
+#define FFC_MAX_SEC		17179869184LL	/* 2^34 */
+
+/*
+ * Rate error to assume of a counter that nobody has measured: calibration of
+ * the TSC, tolerance of HPET and PM timer crystals (the HPET specification
+ * allows 500 ppm), and the kernel's own limit for NTP's frequency (MAXFREQ).
+ */
+#define FFC_NOMINAL_ERROR_DIV	2000	/* 500 ppm */
+
+enum ffc_policy {
+	FFC_POLICY_INJECT,	/* set CLOCK_REALTIME to the host's time */
+	FFC_POLICY_NTP_RESET,	/* leave the time, clear NTP's state */
+	FFC_POLICY_NOTIFY,	/* tell only */
+};
+
+/**
+ * struct ffc_tunables - /sys/kernel/ffclock/migration
+ * @policy: what to do about a disruption
+ * @tolerable_ns: |Tout| up to which the time is left as it is
+ * @max_tout_ns: |Tout| beyond which the host is not believed
+ * @min_interval_ms: disruptions closer than this become one
+ *
+ * Each is read and written with READ_ONCE() and WRITE_ONCE().
+ */
+struct ffc_tunables {
+	enum ffc_policy	policy;
+	u64		tolerable_ns;
+	u64		max_tout_ns;
+	u64		min_interval_ms;
+};
+
+extern struct ffc_tunables ffc_tunables;
 extern raw_spinlock_t ffc_lock;
 extern struct mutex ffc_config_mutex;
 
@@ -103,6 +136,8 @@ void ffc_counter_name(char *buf, size_t size);
 const char *ffc_counter_bypass(void);
 void ffc_counter_nominal(u64 *period, u32 *shift);
 bool ffc_counter_pair_locked(u64 *sys, u64 *counter);
+void ffc_counter_disrupted(const char *detector);
+void ffc_counter_doubt(void);
 
 /* ffclock_ring.c: what CLOCK_REALTIME was */
 int ffc_ring_init(void);
@@ -137,6 +172,19 @@ static __always_inline struct ffclock_time ffc_clock_time(const struct ffc_clock
 	return t;
 }
 
+/* ffclock_detect.c: noticing disruptions */
+void ffc_detect(void);
+bool ffc_detect_pending(void);
+void ffc_detect_own(u64 counter);
+u64 ffc_detect_suppressed(void);
+ssize_t ffc_detect_show(char *buf);
+
+/* ffclock_migration.c: what is done about them */
+void ffc_migration_begin(const char *detector, u64 counter, const struct ffclock_estimate *old,
+			 u32 epoch);
+void ffc_migration_work(unsigned int events);
+ssize_t ffc_source_show(char *buf);
+
 /* ffclock_page.c: the user page */
 int ffc_page_init(void);
 void ffc_page_exit(void);
@@ -149,6 +197,7 @@ int ffc_page_mmap(struct vm_area_struct *vma);
 /* ffclock_event.c: telling the world */
 int ffc_event_init(void);
 void ffc_event_exit(void);
+void ffc_event_flush(void);
 void ffc_event_raise(unsigned int events);
 struct wait_queue_head *ffc_event_wait(void);
 void ffc_event_sequence_inc(void);
@@ -158,6 +207,7 @@ u64 ffc_event_updates(void);
 /* the rest: interfaces */
 int ffc_dev_init(void);
 void ffc_dev_exit(void);
+void ffc_dev_uevent(const char *event);
 int ffc_posix_init(void);
 void ffc_posix_exit(void);
 int ffc_sysfs_init(void);

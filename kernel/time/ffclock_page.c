@@ -10,7 +10,10 @@
 
 #include "ffclock_internal.h"
 
-static struct ffclock_page *ffc_page;
+#define FFC_NOTICE_FLAGS	(FFCLOCK_VF_DISRUPTION_SOON | FFCLOCK_VF_DISRUPTION_IMMINENT)
+
+static struct ffclock_page *ffc_page;	/* written under ffc_lock */
+static u64 ffc_notice;			/* FFC_NOTICE_FLAGS; under ffc_lock */
 
 static_assert(sizeof(struct ffclock_vmclock) == 0x70);
 static_assert(offsetof(struct ffclock_page, ext) == FFCLOCK_EXT_OFFSET);
@@ -92,7 +95,7 @@ void ffc_page_write_end(const struct ffc_state *s)
 
 	v->counter_id = readable ? hw->id : FFCLOCK_COUNTER_INVALID;
 	v->disruption_marker = s->epoch;
-	v->flags = FFCLOCK_VF_NOTIFICATION_PRESENT | FFCLOCK_VF_PERIOD_ESTERROR_VALID |
+	v->flags = ffc_notice | FFCLOCK_VF_NOTIFICATION_PRESENT | FFCLOCK_VF_PERIOD_ESTERROR_VALID |
 		   FFCLOCK_VF_PERIOD_MAXERROR_VALID;
 	if (e->tai_offset_sec)
 		v->flags |= FFCLOCK_VF_TAI_OFFSET_VALID;
@@ -128,6 +131,33 @@ void ffc_page_write_end(const struct ffc_state *s)
 	/* Pairs with the reader's load barrier after seq_count: even is whole */
 	smp_store_release(&v->seq_count, v->seq_count + 1);
 }
+
+/**
+ * ffclock_notice() - the hypervisor announced a disruption, or took it back
+ * @vmclock_flags: FFCLOCK_VF_DISRUPTION_SOON, FFCLOCK_VF_DISRUPTION_IMMINENT or
+ *	neither; other bits are ignored
+ *
+ * The page passes it on, and pollers and udev are told.
+ *
+ * Context: any but NMI and the timekeeping notifier.
+ */
+void ffclock_notice(u64 vmclock_flags)
+{
+	unsigned long flags;
+	bool changed;
+
+	vmclock_flags &= FFC_NOTICE_FLAGS;
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	changed = vmclock_flags != ffc_notice;
+	if (changed) {
+		ffc_page_write_begin();
+		ffc_notice = vmclock_flags;
+		ffc_page_write_end(ffc_state_locked());
+		ffc_event_raise(FFCLOCK_EVENT_NOTICE);
+	}
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+}
+EXPORT_SYMBOL_GPL(ffclock_notice);
 
 /* Sequence of the page, for poll: a racy value only makes poll() look again */
 u32 ffc_page_seq(void)

@@ -161,6 +161,11 @@ int ffclock_read(enum ffclock_id clock, struct ffclock_reading *r)
 		now.counter = ffc_base_read(&s->base);
 		ffc_clock_eval(s, &now);
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
+	if (unlikely(ffc_detect_pending())) {
+		/* disrupted, and no timekeeping update has seen it yet */
+		now.status = FFCLOCK_STATUS_UNRELIABLE;
+		now.bound_ns = FFCLOCK_BOUND_UNKNOWN;
+	}
 	preempt_enable_notrace();
 
 	*r = now;

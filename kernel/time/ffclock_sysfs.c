@@ -202,8 +202,141 @@ static ssize_t sequence_show(struct kobject *kobj, struct kobj_attribute *attr, 
 }
 FFC_ATTR_RO(sequence);
 
+static const char * const policy_names[] = {
+	[FFC_POLICY_INJECT]	= "inject",
+	[FFC_POLICY_NTP_RESET]	= "ntp-reset",
+	[FFC_POLICY_NOTIFY]	= "notify",
+};
+
+static ssize_t policy_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", policy_names[READ_ONCE(ffc_tunables.policy)]);
+}
+
+static ssize_t policy_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf,
+			    size_t count)
+{
+	int policy;
+
+	if (!capable(CAP_SYS_TIME))
+		return -EPERM;
+	policy = sysfs_match_string(policy_names, buf);
+	if (policy < 0)
+		return policy;
+	WRITE_ONCE(ffc_tunables.policy, policy);
+	return count;
+}
+FFC_ATTR_RW(policy);
+
+/* A tunable number: @where becomes it if it is within @min..@max */
+static ssize_t tunable_store(const char *buf, size_t count, u64 *where, u64 min, u64 max)
+{
+	u64 value;
+	int ret;
+
+	if (!capable(CAP_SYS_TIME))
+		return -EPERM;
+	ret = kstrtou64(buf, 10, &value);
+	if (ret)
+		return ret;
+	if (value < min || value > max)
+		return -ERANGE;
+	WRITE_ONCE(*where, value);
+	return count;
+}
+
+static ssize_t tolerable_threshold_ns_show(struct kobject *kobj, struct kobj_attribute *attr,
+					   char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(ffc_tunables.tolerable_ns));
+}
+
+static ssize_t tolerable_threshold_ns_store(struct kobject *kobj, struct kobj_attribute *attr,
+					    const char *buf, size_t count)
+{
+	return tunable_store(buf, count, &ffc_tunables.tolerable_ns, 0, S64_MAX);
+}
+FFC_ATTR_RW(tolerable_threshold_ns);
+
+static ssize_t max_tout_ns_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(ffc_tunables.max_tout_ns));
+}
+
+static ssize_t max_tout_ns_store(struct kobject *kobj, struct kobj_attribute *attr,
+				 const char *buf, size_t count)
+{
+	return tunable_store(buf, count, &ffc_tunables.max_tout_ns, 0, S64_MAX);
+}
+FFC_ATTR_RW(max_tout_ns);
+
+static ssize_t min_interval_ms_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", READ_ONCE(ffc_tunables.min_interval_ms));
+}
+
+static ssize_t min_interval_ms_store(struct kobject *kobj, struct kobj_attribute *attr,
+				     const char *buf, size_t count)
+{
+	return tunable_store(buf, count, &ffc_tunables.min_interval_ms, 1, 60000);
+}
+FFC_ATTR_RW(min_interval_ms);
+
+static ssize_t suppressed_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", ffc_detect_suppressed());
+}
+FFC_ATTR_RO(suppressed);
+
+static ssize_t detectors_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return ffc_detect_show(buf);
+}
+FFC_ATTR_RO(detectors);
+
+static ssize_t sources_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return ffc_source_show(buf);
+}
+FFC_ATTR_RO(sources);
+
+/* sequence detector policy source flags tout bound left lost freq delay */
+static ssize_t history_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	static const char * const names[] = {
+		[FFCLOCK_MIG_PENDING]	= "pending",
+		[FFCLOCK_MIG_INJECT]	= "inject",
+		[FFCLOCK_MIG_NTP_RESET]	= "ntp-reset",
+		[FFCLOCK_MIG_NOTIFY]	= "notify",
+	};
+	u64 seq = ffclock_migration_sequence();
+	struct ffclock_migration m;
+	ssize_t len = 0;
+	int i;
+
+	for (i = 0; i < FFCLOCK_MIG_HISTORY && seq; i++, seq--) {
+		m.sequence = seq;
+		if (ffclock_get_migration(&m))
+			break;
+		len += sysfs_emit_at(buf, len, "%llu %s %s %s %#x %lld %llu %lld %lld %lld %llu\n",
+				     m.sequence, m.detector, names[m.policy],
+				     *m.source ? m.source : "-", m.flags, m.tout_ns, m.bound_ns,
+				     m.error_left_ns, m.lost_ns, m.freq_change_ppb, m.delay_ns);
+	}
+	return len;
+}
+FFC_ATTR_RO(history);
+
 static struct attribute *migration_attrs[] = {
 	&sequence_attr.attr,
+	&policy_attr.attr,
+	&tolerable_threshold_ns_attr.attr,
+	&max_tout_ns_attr.attr,
+	&min_interval_ms_attr.attr,
+	&suppressed_attr.attr,
+	&detectors_attr.attr,
+	&sources_attr.attr,
+	&history_attr.attr,
 	NULL
 };
 

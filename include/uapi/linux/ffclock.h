@@ -406,6 +406,56 @@ struct ffclock_convert {
 	__u32	flags;
 };
 
+/**
+ * struct ffclock_migration - what a disruption was and what was done about it
+ * @sequence: in: which one, 0 for the latest; out: its migration sequence
+ * @counter: cumulative counter when it was noticed
+ * @epoch: the epoch that began with it
+ * @flags: FFCLOCK_MIG_F_*
+ * @policy: FFCLOCK_MIG_* that was carried out
+ * @reserved0: zero
+ * @tout_ns: what CLOCK_REALTIME had to be moved by: host time - guest time
+ * @bound_ns: bound of the error of @tout_ns; FFCLOCK_BOUND_UNKNOWN
+ * @error_left_ns: CLOCK_REALTIME - host time as measured after it was set
+ * @lost_ns: how far the feed-forward clock itself was behind the host's time,
+ *	that is what the counter did not see of the disruption
+ * @freq_change_ppb: change of the counter's frequency, once it is known again
+ * @delay_ns: from noticing to having set CLOCK_REALTIME
+ * @detector: who noticed, NUL-terminated
+ * @source: where the host's time came from, NUL-terminated; empty: nowhere yet
+ * @reserved: zero
+ *
+ * The last FFCLOCK_MIG_HISTORY are remembered; ENOENT for any other.
+ */
+struct ffclock_migration {
+	__u64	sequence;
+	__u64	counter;
+	__u32	epoch;
+	__u32	flags;
+#define FFCLOCK_MIG_F_TOUT		(1U << 0) /* tout_ns, bound_ns valid */
+#define FFCLOCK_MIG_F_SET		(1U << 1) /* error_left_ns, delay_ns valid */
+#define FFCLOCK_MIG_F_LOST		(1U << 2) /* lost_ns valid */
+#define FFCLOCK_MIG_F_FREQ		(1U << 3) /* freq_change_ppb valid */
+#define FFCLOCK_MIG_F_REFUSED		(1U << 4) /* tout_ns beyond max_tout_ns */
+	__u32	policy;
+#define FFCLOCK_MIG_PENDING		0 /* waits for a source of time */
+#define FFCLOCK_MIG_INJECT		1
+#define FFCLOCK_MIG_NTP_RESET		2
+#define FFCLOCK_MIG_NOTIFY		3
+	__u32	reserved0;
+	__s64	tout_ns;
+	__u64	bound_ns;
+	__s64	error_left_ns;
+	__s64	lost_ns;
+	__s64	freq_change_ppb;
+	__u64	delay_ns;
+	char	detector[16];
+	char	source[16];
+	__u64	reserved[4];
+};
+
+#define FFCLOCK_MIG_HISTORY	16
+
 #define FFCLOCK_IOC_MAGIC	0xfc
 
 #define FFCLOCK_IOC_COUNTER	_IOR(FFCLOCK_IOC_MAGIC, 0x01, struct ffclock_counter)
@@ -414,6 +464,7 @@ struct ffclock_convert {
 #define FFCLOCK_IOC_SETEST	_IOW(FFCLOCK_IOC_MAGIC, 0x04, struct ffclock_estimate)
 #define FFCLOCK_IOC_READ	_IOWR(FFCLOCK_IOC_MAGIC, 0x05, struct ffclock_reading)
 #define FFCLOCK_IOC_CONVERT	_IOWR(FFCLOCK_IOC_MAGIC, 0x06, struct ffclock_convert)
+#define FFCLOCK_IOC_MIGRATION	_IOWR(FFCLOCK_IOC_MAGIC, 0x07, struct ffclock_migration)
 
 /* /dev/ffclock read() and poll() --------------------------------------------
  *

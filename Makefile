@@ -83,7 +83,7 @@ style:
 
 .PHONY: clean distclean help
 clean:
-	rm -rf build/user build/user-asan build/user-ubsan build/k build/lab/logs build/lab/image
+	rm -rf build/user build/user-asan build/user-ubsan build/k build/lab/logs
 	find . -path ./build -prune -o \( -name '*.ko' -o -name '*.o' -o -name '*.mod' \
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name Module.symvers \
 		-o -name modules.order \) -type f -exec rm -f {} +

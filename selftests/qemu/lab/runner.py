@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import shlex
-import threading
+import shutil
 import time
 import traceback
 
@@ -16,7 +16,8 @@ from . import image, tap, tree, vm
 from .tree import LabError
 from .vm import GuestError, MARK
 
-DEFAULT_TIMEOUT = 120
+DEFAULT_TIMEOUT = 120   # s, for one test
+KEPT_RUNS = 20          # directories of logs
 # Keys of a "lab:" line that make a test need a guest of its own.
 OWN_GUEST = ("smp", "memory", "append", "machine", "cpu", "vmclock", "net", "qemu", "hosttime")
 
@@ -162,6 +163,19 @@ class HostPart:
         return migration
 
 
+def run_directory():
+    """A new directory for this run's logs; the oldest ones go."""
+    tree.LOGS.mkdir(parents=True, exist_ok=True)
+    old = sorted(tree.LOGS.glob("run-*"), key=lambda p: p.stat().st_mtime)
+    for path in old[:-KEPT_RUNS]:
+        pid = path.name.rpartition("-")[2]
+        if not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(path, ignore_errors=True)
+    path = tree.LOGS / f"run-{time.strftime('%H%M%S')}-{os.getpid()}"
+    path.mkdir()
+    return path
+
+
 class Lab:
     """Runs tests on kernels and reports."""
 
@@ -171,13 +185,13 @@ class Lab:
         self.keep = keep
         self.accel = vm.Config.accel
         self.images = {}
-        self.lock = threading.Lock()
+        self.dir = run_directory()
 
     def prepare(self, kernels, tests):
         """Build the images, choose the accelerator."""
         programs = sorted({p for t in tests for p in t.programs})
         for kernel in kernels:
-            path = tree.LAB / "image" / f"{kernel.line.name}.cpio"
+            path = self.dir / kernel.line.name / "image.cpio"
             modules = image.build(kernel, path, programs)
             self.images[kernel] = path
             self.report.say(f"[{kernel.name}] image: {kernel.release}, "
@@ -206,6 +220,14 @@ class Lab:
                     self.report.say(f"[{kernel.name}] {test.name}: not for this kernel "
                                     f"(kernels={test.options['kernels']})")
         batches = self.batches(kernels, tests)
+        try:
+            self._run(batches, jobs)
+        finally:
+            if not self.keep:
+                for path in self.images.values():
+                    path.unlink(missing_ok=True)
+
+    def _run(self, batches, jobs):
         with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
             for job in [pool.submit(self.batch, k, ts) for k, ts in batches]:
                 job.result()
@@ -224,8 +246,7 @@ class Lab:
 
     def one_guest(self, kernel, tests, name):
         """Run tests in one guest until the end or its death; how many ran."""
-        workdir = tree.LOGS / kernel.line.name
-        workdir.mkdir(parents=True, exist_ok=True)
+        workdir = self.dir / kernel.line.name
         config = tests[0].config(self.accel)
         guest = vm.Guest(kernel, self.images[kernel], workdir, name, config)
         begin = time.monotonic()

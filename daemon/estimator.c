@@ -40,11 +40,9 @@
 /*
  * The error bound is this many sigma beyond the asymmetry.  The worst case is
  * a path whose delay is all in one direction: then the asymmetry part is used
- * up on one side, and 99.9 % of a Gaussian lie below 3.09 sigma.  The sigma
- * given here is some 15 % larger than the errors are (the mixture over
- * wanders that turn out not to be true), hence 2.8.
+ * up on one side, and 99.9 % of a Gaussian lie below 3.09 sigma.
  */
-#define BOUND_SIGMA	2.8
+#define BOUND_SIGMA	3.1
 
 /*
  * A stamp contradicts the clock when its box lies so many sigma off.  A
@@ -86,6 +84,7 @@
  * @bank: oscillator
  * @path: path to the server
  * @belief: the bank collapsed, at @ref
+ * @wander: memory of the rate
  * @root: the server's own distance [ns]
  * @suspects: contradicting stamps in a row
  * @suspect: the last of them
@@ -110,6 +109,7 @@ struct ffe {
 	struct ffe_bank		bank;
 	struct ffe_path		path;
 	struct ffe_belief	belief;
+	struct ffe_wander	wander;
 	double			root;
 	unsigned int		suspects;
 	struct ffe_stamp	suspect;
@@ -286,6 +286,7 @@ static void clock_forget(struct ffe *f, bool told)
 	sigma *= NS_PER_S;
 	ffe_bank_start(&f->bank, 1, 0, sigma * sigma, 0);
 	ffe_bank_collapse(&f->bank, &f->belief);
+	ffe_wander_reset(&f->wander);
 	f->running = false;
 	f->suspects = 0;
 	f->excursion = 0;
@@ -316,6 +317,7 @@ static double clock_advance(struct ffe *f, uint64_t counter)
 /* Use an exchange the reference stands at. */
 static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 {
+	struct ffe_belief before;
 	struct ffe_exchange e;
 	struct ffe_clock c;
 	struct ffe_box box;
@@ -341,14 +343,15 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	ffe_path_box(&f->path, &e, &box);
 	f->track.last_offset_ns = (box.lo + box.hi) / 2 - f->belief.x;
 	f->track.last_rtt_ns = e.rtt;
-	ffe_bank_update(&f->bank, &box, !ffe_path_far(&f->path, &e), &fit);
+	before = f->belief;
+	ffe_bank_update(&f->bank, &box, &fit);
 	ffe_bank_collapse(&f->bank, &f->belief);
 	if (fit.heavy[0] + fit.heavy[1] > 0.5)
 		ev |= FFE_EV_CONGESTED;
 
 	f->used++;
 	c = clock_view(f);
-	ffe_path_learn(&f->path, &e, &fit);
+	ffe_path_learn(&f->path, &e, &box, &fit, &before);
 	ev |= ffe_path_after(&f->path, &e, &c);
 
 	/* half the sum of two excess delays that differ: what one exchange says */
@@ -413,8 +416,8 @@ static uint32_t clock_jump(struct ffe *f, const struct ffe_stamp *s, bool agree)
 
 	exchange_of(f, &first, &a);
 	exchange_of(f, s, &b);
-	/* a migration may change the path too: then both came far */
-	if (ffe_path_far(&f->path, &b) && (!agree || ffe_path_far(&f->path, &a)))
+	/* a migration may change the path too */
+	if (!ffe_path_rejoin(&f->path, agree ? fmin(a.rtt, b.rtt) : b.rtt))
 		f->have_path = false;
 
 	clock_forget(f, false);
@@ -496,6 +499,7 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 	if (f->interval > 0 && dt > fmax(held_window(f), 4 * f->interval))
 		ev |= FFE_EV_HELD_LONG;
 	f->interval += (dt - f->interval) / (f->interval > 0 ? 16 : 1);
+	f->wander.now += dt;
 
 	exchange_of(f, s, &e);
 	c = clock_view(f);
@@ -517,7 +521,10 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 		f->suspects = 0;
 		f->excursion = 0;
 	}
-	return ev | stamp_use(f, s);
+	ev |= stamp_use(f, s);
+	if (f->used >= CLOCK_YOUNG)
+		ffe_wander_note(&f->wander, &f->belief);
+	return ev;
 }
 
 /* Fill in a map whose reference is the present one. */
@@ -545,8 +552,8 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 	m->time_ns = f->time_ns + (int64_t)whole;
 	m->time_frac_ns = ns - whole;
 
-	pxx = ffe_belief_pxx(b, age);
-	later = ffe_belief_pxx(b, age + RATE_HORIZON);
+	pxx = ffe_wander_hold(&f->wander, b, age);
+	later = ffe_wander_hold(&f->wander, b, age + RATE_HORIZON);
 	m->est_error_ns = sqrt(pxx);
 	m->bound_ns = (f->have_path ? f->path.asym_bound : f->start_bound) +
 		      f->root + BOUND_SIGMA * sqrt(pxx) + f->excursion;

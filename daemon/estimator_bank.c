@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The oscillator: a bank of two-state filters, one for each wander.
+ * The oscillator: a bank of two-state filters, one for each wander, times two
+ * ideas of the path's noise.
  *
  * Offset x and rate y; y does a random walk of intensity q, which is what
  * crystals do over the minutes to hours that matter here.  How much they do
@@ -16,10 +17,16 @@
 /*
  * How long a wander lasts before another hypothesis may take over [s].  The
  * weight that leaks to the neighbours is dt over this per stamp, so a change
- * (a fan, a load) is noticed after log(16 s / 4 h) = 7 nats of evidence,
+ * (a fan, a load) is noticed after log(4 h / 16 s) = 7 nats of evidence,
  * while a steady oscillator loses a percent of efficiency.
  */
 #define BANK_DWELL	(4 * 3600.0)
+
+/*
+ * ... but no stamp may leak more than this: at long polls a stamp is not more
+ * evidence than at short ones, and 5 nats are the work of a few.
+ */
+#define BANK_LEAK	0.01
 
 /*
  * White frequency noise of a counter, as the offset's own random walk
@@ -28,10 +35,33 @@
  */
 #define WHITE_FM	0.3
 
-static double wander_of(int i)
+/* exp() of this is nothing, and adding to it overflows nothing. */
+#define LOG_NOTHING	(-700.0)
+
+/* 0.01 ns/s (1e-11) and up in half decades. */
+static const double wander_of[FFE_BANK] = {
+	0.01, 0.0316227766016838, 0.1, 0.316227766016838, 1, 3.16227766016838,
+	10, 31.6227766016838, 100,
+};
+
+/* Weights that sum to one again; returns the log of what they summed to. */
+static double bank_normalise(struct ffe_bank *bank)
 {
-	/* 0.01 ns/s (1e-11) and up in half decades */
-	return 0.01 * pow(10, i / 2.0);
+	double top = -INFINITY, sum = 0;
+	int n, i;
+
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			top = fmax(top, bank->k[n][i].logw);
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			sum += exp(bank->k[n][i].logw - top);
+	sum = top + log(sum);
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			bank->k[n][i].logw = fmax(bank->k[n][i].logw - sum,
+						  LOG_NOTHING);
+	return sum;
 }
 
 /**
@@ -48,75 +78,77 @@ static double wander_of(int i)
 void ffe_bank_start(struct ffe_bank *bank, double pxx, double y, double pyy,
 		    double wander)
 {
+	int n, i;
+
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			bank->k[n][i] = (struct ffe_kalman){
+				.y = y, .pxx = pxx, .pyy = pyy,
+				.logw = wander > 0 ?
+					-4 * fabs(log10(wander_of[i] / wander)) : 0,
+			};
+	bank_normalise(bank);
+}
+
+/*
+ * One filter out of several: the moments of the mixture.
+ */
+static void kalman_merge(struct ffe_kalman *out,
+			 const struct ffe_kalman *const *in, double *w, int n)
+{
 	double sum = 0;
 	int i;
 
-	for (i = 0; i < FFE_BANK; i++) {
-		struct ffe_kalman *k = &bank->k[i];
-
-		k->x = 0;
-		k->y = y;
-		k->pxx = pxx;
-		k->pxy = 0;
-		k->pyy = pyy;
-		k->logw = wander > 0 ? -4 * fabs(log10(wander_of(i) / wander)) : 0;
-		sum += exp(k->logw);
+	for (i = 0; i < n; i++)
+		sum += w[i];
+	*out = (struct ffe_kalman){ .logw = LOG_NOTHING };
+	if (!(sum > 0))
+		return;
+	for (i = 0; i < n; i++) {
+		w[i] /= sum;
+		out->x += w[i] * in[i]->x;
+		out->y += w[i] * in[i]->y;
 	}
-	for (i = 0; i < FFE_BANK; i++)
-		bank->k[i].logw -= log(sum);
+	for (i = 0; i < n; i++) {
+		double dx = in[i]->x - out->x, dy = in[i]->y - out->y;
+
+		out->pxx += w[i] * (in[i]->pxx + dx * dx);
+		out->pxy += w[i] * (in[i]->pxy + dx * dy);
+		out->pyy += w[i] * (in[i]->pyy + dy * dy);
+	}
+	out->logw = fmax(log(sum), LOG_NOTHING);
 }
 
 /* Let neighbouring hypotheses exchange weight, and with it their states. */
 static void bank_mix(struct ffe_bank *bank, double dt)
 {
-	double p = -expm1(-dt / BANK_DWELL) / 2;
-	struct ffe_kalman old[FFE_BANK];
-	int i, j;
+	double leak = fmin(dt / BANK_DWELL, BANK_LEAK) / 3;
+	struct ffe_bank old = *bank;
+	int n, i;
 
-	for (i = 0; i < FFE_BANK; i++)
-		old[i] = bank->k[i];
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			/* both neighbours, the other noise, itself */
+			const struct ffe_kalman *from[4];
+			double w[4], stay = 1 - leak;
+			int m = 0;
 
-	for (i = 0; i < FFE_BANK; i++) {
-		struct ffe_kalman *k = &bank->k[i];
-		double w[3], sum = 0, x = 0, y = 0;
-
-		for (j = -1; j <= 1; j++) {
-			int from = i + j;
-
-			w[j + 1] = 0;
-			if (from < 0 || from >= FFE_BANK)
-				continue;
-			w[j + 1] = exp(old[from].logw) * (j ? p : 1 - 2 * p);
-			/* the ends keep what has nowhere to go */
-			if (!j && (i == 0 || i == FFE_BANK - 1))
-				w[j + 1] = exp(old[from].logw) * (1 - p);
-			sum += w[j + 1];
+			from[m] = &old.k[!n][i];
+			w[m++] = leak * exp(old.k[!n][i].logw);
+			if (i > 0) {
+				from[m] = &old.k[n][i - 1];
+				w[m++] = leak * exp(old.k[n][i - 1].logw);
+				stay -= leak;
+			}
+			if (i < FFE_BANK - 1) {
+				from[m] = &old.k[n][i + 1];
+				w[m++] = leak * exp(old.k[n][i + 1].logw);
+				stay -= leak;
+			}
+			from[m] = &old.k[n][i];
+			w[m++] = stay * exp(old.k[n][i].logw);
+			kalman_merge(&bank->k[n][i], from, w, m);
 		}
-		if (!(sum > 0)) {
-			k->logw = -700;
-			continue;
-		}
-		for (j = 0; j < 3; j++) {
-			if (!(w[j] > 0))
-				continue;
-			w[j] /= sum;
-			x += w[j] * old[i + j - 1].x;
-			y += w[j] * old[i + j - 1].y;
-		}
-		k->x = x;
-		k->y = y;
-		k->pxx = k->pxy = k->pyy = 0;
-		for (j = 0; j < 3; j++) {
-			const struct ffe_kalman *o = &old[i + j - 1];
-
-			if (!(w[j] > 0))
-				continue;
-			k->pxx += w[j] * (o->pxx + (o->x - x) * (o->x - x));
-			k->pxy += w[j] * (o->pxy + (o->x - x) * (o->y - y));
-			k->pyy += w[j] * (o->pyy + (o->y - y) * (o->y - y));
-		}
-		k->logw = fmax(log(sum), -700);
-	}
 }
 
 /**
@@ -129,84 +161,94 @@ static void bank_mix(struct ffe_bank *bank, double dt)
  */
 void ffe_bank_predict(struct ffe_bank *bank, double dt)
 {
-	int i;
+	int n, i;
 
 	bank_mix(bank, dt);
-	for (i = 0; i < FFE_BANK; i++) {
-		struct ffe_kalman *k = &bank->k[i];
-		double q = wander_of(i), q2 = q * q;
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			struct ffe_kalman *k = &bank->k[n][i];
+			double q2 = wander_of[i] * wander_of[i];
 
-		k->x += k->y * dt;
-		k->pxx += dt * (2 * k->pxy + dt * (k->pyy + q2 * dt / 3)) +
-			  WHITE_FM * WHITE_FM * dt;
-		k->pxy += dt * (k->pyy + q2 * dt / 2);
-		k->pyy += q2 * dt;
-	}
+			k->x += k->y * dt;
+			k->pxx += dt * (2 * k->pxy +
+					dt * (k->pyy + q2 * dt / 3)) +
+				  WHITE_FM * WHITE_FM * dt;
+			k->pxy += dt * (k->pyy + q2 * dt / 2);
+			k->pyy += q2 * dt;
+		}
+}
+
+/*
+ * The fit is about the blurred offset; the states follow by regression on it.
+ */
+static void kalman_regress(struct ffe_kalman *k, double blur,
+			   const struct ffe_fit *fit)
+{
+	double v = k->pxx + blur, gx = k->pxx / v, gy = k->pxy / v;
+	/* negative when two explanations far apart were both left standing */
+	double shrink = v - fit->var, move = fit->mean - k->x;
+
+	k->x += gx * move;
+	k->y += gy * move;
+	k->pxx -= gx * gx * shrink;
+	k->pxy -= gx * gy * shrink;
+	k->pyy -= gy * gy * shrink;
 }
 
 /**
  * ffe_bank_update - let every belief meet an exchange
  * @bank: filters, predicted to the exchange
  * @box: the exchange
- * @weigh: let it judge the hypotheses, too.  Not for exchanges that met a
- *	queue or another route: those come in runs and are not independent
- *	witnesses, and twenty of them together would rather believe in an
- *	oscillator gone wild than in twenty delays.
- * @fit: result for the bank as a whole
+ * @fit: result for the bank as a whole; the delays' part as the edges see it
+ *
+ * An exchange that met a queue or another route (@box->far) only says what
+ * its edges say, and judges no hypothesis: those come in runs and are not
+ * independent witnesses, and twenty of them together would rather believe in
+ * an oscillator gone wild than in twenty delays.
  */
 void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
-		     bool weigh, struct ffe_fit *fit)
+		     struct ffe_fit *fit)
 {
-	struct ffe_fit one[FFE_BANK];
-	double top = -INFINITY, sum = 0;
-	int i, d;
+	struct ffe_fit one[FFE_NOISES][FFE_BANK];
+	double edges = 0;
+	int n, i, d;
 
-	for (i = 0; i < FFE_BANK; i++) {
-		struct ffe_kalman *k = &bank->k[i];
-		double v = k->pxx + box->var, gx = k->pxx / v, gy = k->pxy / v;
-		double shrink;
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			struct ffe_kalman *k = &bank->k[n][i];
 
-		ffe_box_fit(box, k->x, k->pxx, &one[i]);
-		/*
-		 * The fit is about the blurred offset; the states follow by
-		 * regression on it.  shrink is the variance it lost; negative
-		 * when two explanations far apart were both left standing.
-		 */
-		shrink = v - one[i].var;
-		gy *= one[i].mean - k->x;
-		gx *= one[i].mean - k->x;
-		k->x += gx;
-		k->y += gy;
-		k->pyy -= k->pxy / v * (k->pxy / v) * shrink;
-		k->pxy -= k->pxx / v * (k->pxy / v) * shrink;
-		k->pxx -= k->pxx / v * (k->pxx / v) * shrink;
-		if (weigh)
-			k->logw += one[i].loglik;
-		top = fmax(top, k->logw);
-	}
-	for (i = 0; i < FFE_BANK; i++) {
-		bank->k[i].logw -= top;
-		sum += exp(bank->k[i].logw);
-	}
-
-	*fit = (struct ffe_fit){ .loglik = top + log(sum) };
-	for (i = 0; i < FFE_BANK; i++) {
-		double w;
-
-		bank->k[i].logw = fmax(bank->k[i].logw - log(sum), -700);
-		w = exp(bank->k[i].logw);
-		fit->mean += w * one[i].mean;
-		fit->alien += w * one[i].alien;
-		for (d = 0; d < 2; d++) {
-			fit->heavy[d] += w * one[i].heavy[d];
-			fit->excess[d] += w * one[i].excess[d];
-			fit->excess_tail[d] += w * one[i].excess_tail[d];
+			if (n == FFE_EDGES || box->far)
+				ffe_box_fit(box, k->x, k->pxx, &one[n][i]);
+			else
+				ffe_middle_fit(box, k->x, k->pxx, &one[n][i]);
+			kalman_regress(k, box->var, &one[n][i]);
+			if (!box->far)
+				k->logw += one[n][i].loglik;
 		}
-	}
-	for (i = 0; i < FFE_BANK; i++) {
-		double dm = one[i].mean - fit->mean;
+	*fit = (struct ffe_fit){ .loglik = bank_normalise(bank) };
 
-		fit->var += exp(bank->k[i].logw) * (one[i].var + dm * dm);
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			fit->mean += exp(bank->k[n][i].logw) * one[n][i].mean;
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			double dm = one[n][i].mean - fit->mean;
+
+			fit->var += exp(bank->k[n][i].logw) *
+				    (one[n][i].var + dm * dm);
+		}
+	for (i = 0; i < FFE_BANK; i++)
+		edges += exp(bank->k[FFE_EDGES][i].logw);
+	for (i = 0; i < FFE_BANK; i++) {
+		const struct ffe_fit *o = &one[FFE_EDGES][i];
+		double w = exp(bank->k[FFE_EDGES][i].logw) / edges;
+
+		fit->alien += w * o->alien;
+		for (d = 0; d < 2; d++) {
+			fit->heavy[d] += w * o->heavy[d];
+			fit->excess[d] += w * o->excess[d];
+			fit->excess_tail[d] += w * o->excess_tail[d];
+		}
 	}
 }
 
@@ -217,10 +259,11 @@ void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
  */
 void ffe_bank_shift(struct ffe_bank *bank, double dx)
 {
-	int i;
+	int n, i;
 
-	for (i = 0; i < FFE_BANK; i++)
-		bank->k[i].x += dx;
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++)
+			bank->k[n][i].x += dx;
 }
 
 /**
@@ -231,12 +274,13 @@ void ffe_bank_shift(struct ffe_bank *bank, double dx)
  */
 void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy)
 {
-	int i;
+	int n, i;
 
-	for (i = 0; i < FFE_BANK; i++) {
-		bank->k[i].pxx += pxx;
-		bank->k[i].pyy += pyy;
-	}
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			bank->k[n][i].pxx += pxx;
+			bank->k[n][i].pyy += pyy;
+		}
 }
 
 /**
@@ -246,25 +290,22 @@ void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy)
  */
 void ffe_bank_collapse(const struct ffe_bank *bank, struct ffe_belief *out)
 {
-	int i;
+	const struct ffe_kalman *in[FFE_NOISES * FFE_BANK];
+	double w[FFE_NOISES * FFE_BANK], q2 = 0;
+	struct ffe_kalman k;
+	int n, i, m = 0;
 
-	*out = (struct ffe_belief){ 0 };
-	for (i = 0; i < FFE_BANK; i++) {
-		const struct ffe_kalman *k = &bank->k[i];
-		double w = exp(k->logw), q = wander_of(i);
-
-		out->x += w * k->x;
-		out->y += w * k->y;
-		out->q2 += w * q * q;
-	}
-	for (i = 0; i < FFE_BANK; i++) {
-		const struct ffe_kalman *k = &bank->k[i];
-		double w = exp(k->logw), dx = k->x - out->x, dy = k->y - out->y;
-
-		out->pxx += w * (k->pxx + dx * dx);
-		out->pxy += w * (k->pxy + dx * dy);
-		out->pyy += w * (k->pyy + dy * dy);
-	}
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			in[m] = &bank->k[n][i];
+			w[m] = exp(bank->k[n][i].logw);
+			q2 += w[m++] * wander_of[i] * wander_of[i];
+		}
+	kalman_merge(&k, in, w, m);
+	*out = (struct ffe_belief){
+		.x = k.x, .y = k.y, .pxx = k.pxx, .pxy = k.pxy, .pyy = k.pyy,
+		.q2 = q2,
+	};
 }
 
 /**

@@ -25,6 +25,9 @@
  * @tau: mean excess delay of a normal packet, [0] request, [1] answer [ns]
  * @tail: mean excess delay of a packet that met a queue [ns]
  * @eps: probability of meeting one
+ * @mid_var: variance of the box's middle about the offset, when the edges are
+ *	not what matters [ns^2]; > 0
+ * @far: the round trip was longer than noise makes it
  */
 struct ffe_box {
 	double	lo;
@@ -33,11 +36,14 @@ struct ffe_box {
 	double	tau[2];
 	double	tail[2];
 	double	eps[2];
+	double	mid_var;
+	bool	far;
 };
 
 /**
  * struct ffe_fit - a Gaussian belief confronted with a box
- * @loglik: log probability density of the box given the belief
+ * @loglik: log probability density of the box given the belief and its
+ *	width
  * @mean: of the blurred offset afterwards [ns]
  * @var: of the blurred offset afterwards [ns^2]
  * @heavy: probability that the packet met a queue, per direction
@@ -62,6 +68,10 @@ void ffe_truncated(double a, double b, double *logz, double *mean, double *var);
 void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 		 struct ffe_fit *fit);
 
+/* The same when the delays jitter about a mean that matters more. */
+void ffe_middle_fit(const struct ffe_box *box, double mean, double var,
+		    struct ffe_fit *fit);
+
 /* ---- bank of oscillator filters: estimator_bank.c ---- */
 
 /*
@@ -70,6 +80,13 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
  * than any clock crystal in a machine whose fan has just come on.
  */
 #define FFE_BANK	9
+
+/* What an exchange's noise is like: FFE_EDGES or FFE_MIDDLE. */
+enum ffe_noise {
+	FFE_EDGES,	/* delays have a minimum: the box */
+	FFE_MIDDLE,	/* delays jitter about a mean: the box's middle */
+	FFE_NOISES
+};
 
 /**
  * struct ffe_kalman - belief about the oscillator under one wander
@@ -107,21 +124,65 @@ struct ffe_belief {
 	double	q2;
 };
 
+/**
+ * struct ffe_bank - one filter per noise and wander
+ * @k: filters
+ */
 struct ffe_bank {
-	struct ffe_kalman	k[FFE_BANK];
+	struct ffe_kalman	k[FFE_NOISES][FFE_BANK];
 };
 
 void ffe_bank_start(struct ffe_bank *bank, double pxx, double y, double pyy,
 		    double wander);
 void ffe_bank_predict(struct ffe_bank *bank, double dt);
 void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
-		     bool weigh, struct ffe_fit *fit);
+		     struct ffe_fit *fit);
 void ffe_bank_shift(struct ffe_bank *bank, double dx);
 void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy);
 void ffe_bank_collapse(const struct ffe_bank *bank, struct ffe_belief *out);
 
 /* Variance of the offset @dt seconds after the belief [ns^2]. */
 double ffe_belief_pxx(const struct ffe_belief *b, double dt);
+
+/* ---- memory of the rate: estimator_wander.c ---- */
+
+/* Samples of the rate kept. */
+#define FFE_HISTORY	96
+/* Lags its change is known for: 1, 2, 4, ... 32 samples. */
+#define FFE_LAGS	6
+
+/**
+ * struct ffe_rate - the rate at one time
+ * @at: when [s], own count
+ * @y: rate [ns/s]
+ * @var: its variance [ns^2/s^2]
+ */
+struct ffe_rate {
+	double	at;
+	double	y;
+	double	var;
+};
+
+/**
+ * struct ffe_wander - the rate over the last day
+ * @now: time [s], own count
+ * @last: of the newest sample
+ * @rate: samples, @n of them, next one goes to @at
+ * @change: mean square change per lag [ns^2/s^2]; 0 when not known
+ */
+struct ffe_wander {
+	double		now;
+	double		last;
+	struct ffe_rate	rate[FFE_HISTORY];
+	unsigned int	n;
+	unsigned int	at;
+	double		change[FFE_LAGS];
+};
+
+void ffe_wander_reset(struct ffe_wander *w);
+void ffe_wander_note(struct ffe_wander *w, const struct ffe_belief *b);
+double ffe_wander_hold(const struct ffe_wander *w, const struct ffe_belief *b,
+		       double dt);
 
 /* ---- path: estimator_path.c ---- */
 
@@ -137,11 +198,13 @@ double ffe_belief_pxx(const struct ffe_belief *b, double dt);
  * @d: delay of a packet that waits nowhere, [0] to the server, [1] back [ns];
  *	their sum is the minimum RTT, their difference the booked asymmetry
  * @tau: mean excess delay per direction [ns]
+ * @n: exchanges behind each direction's minimum (at least 1)
  * @used: slot in use
  */
 struct ffe_level {
 	double	d[2];
 	double	tau[2];
+	double	n[2];
 	bool	used;
 };
 
@@ -157,13 +220,13 @@ struct ffe_past {
 
 /**
  * struct ffe_path - delays between here and the server
- * @level: present route; its tau are the present ones
- * @n: exchanges behind each direction's minimum (at least 1)
+ * @level: present route
  * @age: exchanges since the present route was found
  * @tau_n: weight behind each tau
  * @tail: mean excess delay of packets that met a queue [ns]
  * @eps: recent probability of that
  * @floor: usual stamping noise, 1 sigma [ns]
+ * @mid_var: variance of a normal exchange's middle about the offset [ns^2]
  * @asym_bound: what the unseen asymmetry can make of the clock [ns]
  * @ring: last exchanges; @ring_n of them since the route was found, next
  *	one goes to @ring_at
@@ -174,12 +237,12 @@ struct ffe_past {
  */
 struct ffe_path {
 	struct ffe_level	level;
-	double			n[2];
 	uint64_t		age;
 	double			tau_n[2];
 	double			tail[2];
 	double			eps[2];
 	double			floor;
+	double			mid_var;
 	double			asym_bound;
 	struct ffe_past		ring[FFE_RING];
 	unsigned int		ring_n;
@@ -229,10 +292,12 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 void ffe_path_box(const struct ffe_path *p, const struct ffe_exchange *e,
 		  struct ffe_box *box);
 void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
-		    const struct ffe_fit *fit);
+		    const struct ffe_box *box, const struct ffe_fit *fit,
+		    const struct ffe_belief *before);
 uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
 			const struct ffe_clock *c);
 bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e);
+bool ffe_path_rejoin(struct ffe_path *p, double rtt);
 bool ffe_path_drifts(const struct ffe_path *p, unsigned int n, double sigma);
 bool ffe_path_withdraw(struct ffe_path *p, const struct ffe_exchange *e,
 		       const struct ffe_clock *c);

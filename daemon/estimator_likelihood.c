@@ -137,6 +137,18 @@ void ffe_truncated(double a, double b, double *logz, double *mean, double *var)
 		*mean = -*mean;
 }
 
+/*
+ * Log density of the width r of a box whose excess delays have the means t0
+ * and t1: the convolution of two exponentials.
+ */
+static double log_width(double r, double t0, double t1)
+{
+	double b = fabs(1 / t0 - 1 / t1), slow = fmax(t0, t1);
+	double part = b * r < 1e-9 ? r : -expm1(-b * r) / b;
+
+	return log(part / (t0 * t1)) - r / slow;
+}
+
 /**
  * ffe_box_fit - confront a Gaussian belief about the offset with a box
  * @box: the exchange
@@ -151,6 +163,7 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	double v = var + box->var, s = sqrt(v);
 	double lo = box->lo - mean, hi = box->hi - mean;
 	double logp[5], m[5], w[5], top, sum = 0, m1 = 0, m2 = 0;
+	double logr[4], rtop = -INFINITY, rsum = 0;
 	int i, j, c;
 
 	/*
@@ -168,6 +181,8 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 		ffe_truncated((lo - mu) / s, (hi - mu) / s, &logz, &tm, &tv);
 		logp[c] = log(p / (t0 * t1)) - hi / t0 + lo / t1 +
 			  b * mu / 2 + logz;
+		logr[c] = log(p) + log_width(hi - lo, t0, t1);
+		rtop = fmax(rtop, logr[c]);
 		m[c] = mu + s * tm;
 		w[c] = v * tv;
 	}
@@ -175,6 +190,8 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	m[4] = 0;
 	w[4] = v;
 
+	for (c = 0; c < 4; c++)
+		rsum += exp(logr[c] - rtop);
 	top = logp[0];
 	for (c = 1; c < 5; c++)
 		top = fmax(top, logp[c]);
@@ -189,7 +206,7 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	for (c = 0; c < 5; c++)
 		m2 += logp[c] * (w[c] + (m[c] - m1) * (m[c] - m1));
 
-	fit->loglik = top + log(sum);
+	fit->loglik = top + log(sum) - rtop - log(rsum);
 	fit->mean = mean + m1;
 	fit->var = m2;
 	fit->alien = logp[4];
@@ -211,4 +228,46 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 		fit->excess[i] = pn > 0 ? en / pn : 0;
 		fit->excess_tail[i] = pt > 0 ? et / pt : 0;
 	}
+}
+
+/* Part of the middles that lie wider, and how much wider [sigma]. */
+#define WIDE_P	0.02
+#define WIDE	10.0
+
+/**
+ * ffe_middle_fit - confront a Gaussian belief about the offset with a middle
+ * @box: the exchange; only its middle, its blur and @box->mid_var matter
+ * @mean: of the belief [ns]
+ * @var: of the belief [ns^2]
+ * @fit: result, as ffe_box_fit() gives it; without what only a box can tell
+ *
+ * On some paths no packet ever travels unhindered (a busy host at either end,
+ * jitter buffers); the edges then are far out and the middle says more.
+ */
+void ffe_middle_fit(const struct ffe_box *box, double mean, double var,
+		    struct ffe_fit *fit)
+{
+	double v = var + box->var, d = (box->lo + box->hi) / 2 - mean;
+	double logp[2], m[2], w[2], top, sum, m1;
+	int c;
+
+	for (c = 0; c < 2; c++) {
+		double noise = box->mid_var * (c ? WIDE * WIDE : 1);
+		double all = v + noise;
+
+		logp[c] = log(c ? WIDE_P : 1 - WIDE_P) - d * d / all / 2 -
+			  log(all) / 2 - LOG_SQRT_2PI;
+		m[c] = v / all * d;
+		w[c] = v / all * noise;
+	}
+	top = fmax(logp[0], logp[1]);
+	sum = exp(logp[0] - top) + exp(logp[1] - top);
+	for (c = 0; c < 2; c++)
+		logp[c] = exp(logp[c] - top) / sum;
+	m1 = logp[0] * m[0] + logp[1] * m[1];
+
+	*fit = (struct ffe_fit){ .loglik = top + log(sum) };
+	fit->mean = mean + m1;
+	for (c = 0; c < 2; c++)
+		fit->var += logp[c] * (w[c] + (m[c] - m1) * (m[c] - m1));
 }

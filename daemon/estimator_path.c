@@ -84,7 +84,7 @@
  */
 static double leg_doubt(const struct ffe_path *p, int i)
 {
-	return p->level.tau[i] * 0.63 / sqrt(p->n[i]);
+	return p->level.tau[i] * 0.63 / sqrt(p->level.n[i]);
 }
 
 static double path_tau(const struct ffe_path *p)
@@ -170,12 +170,15 @@ void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
 	}
 	for (i = 0; i < 2; i++) {
 		p->level.d[i] = leg[i];
-		p->n[i] = 1;
+		p->level.n[i] = 1;
 		p->level.tau[i] = fmax(e->rtt * PRIOR_TAU, p->floor);
 		p->tau_n[i] = PRIOR_N;
 		p->tail[i] = TAIL_MIN * p->level.tau[i];
 		p->eps[i] = EPS_MIN;
 	}
+	/* half the difference of two excess delays */
+	p->mid_var = (p->level.tau[0] * p->level.tau[0] +
+		      p->level.tau[1] * p->level.tau[1]) / 4;
 	/* hard limit: no packet takes less than no time */
 	p->asym_bound = fmin(p->asym_bound, fmax(leg[0], leg[1]));
 }
@@ -237,8 +240,7 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 	back = isfinite(sigma) ? level_find(p, rtt, leg, sigma, n) : NULL;
 	if (back) {
 		p->level = *back;
-		p->n[0] = p->n[1] = LEVEL_YOUNG;
-		return ev | FFE_EV_ASYM_HELD;
+				return ev | FFE_EV_ASYM_HELD;
 	}
 
 	next = p->level;
@@ -251,18 +253,18 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 		/* the clock cannot tell, or says: both alike */
 		next.d[0] += change / 2;
 		next.d[1] += change / 2;
-		p->n[0] = p->n[1] = n;
+		next.n[0] = next.n[1] = n;
 	} else {
 		ev |= FFE_EV_ASYM_HELD;
 		if (fabs(by[0]) < tol || fabs(by[1]) < tol) {
 			/* one direction alone */
 			j = fabs(by[0]) < fabs(by[1]);
-			p->n[j] = n;
+			next.n[j] = n;
 		} else {
 			/* as the clock says; half the misfit to each */
 			share = (change - by[0] - by[1]) / 2;
 			next.d[1] += by[1] + share;
-			p->n[0] = p->n[1] = n;
+			next.n[0] = next.n[1] = n;
 			p->asym_bound += tol;
 			j = 0;
 		}
@@ -277,6 +279,21 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 		}
 	p->level = next;
 	return ev;
+}
+
+/*
+ * The request's share in the doubt about the minimum: variance is noise
+ * squared over exchanges.  Noise only counts where it clearly differs (a queue
+ * in one direction): measured noise varies by chance, and what that divides
+ * unequally would stay as an asymmetry.
+ */
+static double level_share(const struct ffe_level *l)
+{
+	double ratio = l->tau[0] / l->tau[1], odds = l->n[1] / l->n[0];
+
+	if (ratio > 2 || ratio < 0.5)
+		odds *= ratio * ratio;
+	return odds / (1 + odds);
 }
 
 /**
@@ -297,17 +314,16 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 
 	/*
 	 * Minimum seen better: each direction's part goes with the variance
-	 * of its minimum, 1/n, so a direction whose change is fresh takes
-	 * nearly all of it.  Not with its noise as measured: two directions
-	 * of one age must share alike, or chance becomes an asymmetry.
+	 * of its minimum, so a direction whose change is fresh takes nearly
+	 * all of it.
 	 *
 	 * A fall well beyond the doubt is another route, if this one was
 	 * known.
 	 */
-	limit = 2 * path_tau(p) / sqrt(fmin(p->n[0], p->n[1])) +
+	limit = 2 * path_tau(p) / sqrt(fmin(p->level.n[0], p->level.n[1])) +
 		6 * sqrt(e->var);
 	if (fall < limit || p->age < LEVEL_YOUNG) {
-		share = p->n[1] / (p->n[0] + p->n[1]);
+		share = level_share(&p->level);
 		p->level.d[0] -= fall * share;
 		p->level.d[1] -= fall * (1 - share);
 		return 0;
@@ -316,6 +332,18 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 	leg[0] = e->out - c->x;
 	leg[1] = c->x - e->in;
 	return level_change(p, e->rtt, leg, 1, c->sigma);
+}
+
+/**
+ * ffe_path_far - is this exchange's round trip longer than noise makes it?
+ * @p: path
+ * @e: exchange
+ *
+ * Return: true when it met a queue or took another route.
+ */
+bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e)
+{
+	return e->rtt > ffe_path_min_rtt(p) + path_need(p);
 }
 
 /**
@@ -346,6 +374,8 @@ void ffe_path_box(const struct ffe_path *p, const struct ffe_exchange *e,
 		box->tail[i] = p->tail[i];
 		box->eps[i] = p->eps[i];
 	}
+	box->mid_var = p->mid_var;
+	box->far = ffe_path_far(p, e);
 }
 
 /* Delays that scatter much more than before are the route's new normal. */
@@ -427,14 +457,35 @@ static void path_age(struct ffe_path *p, double rtt)
 	}
 }
 
+/*
+ * No packet takes less than no time, so the clock cannot be off by more than
+ * the longer direction's delay.  That is known up to the doubt of the minimum,
+ * half of which is taken off once there are so many exchanges that the doubt
+ * itself is sure (its scatter is half of it).
+ */
+static void path_limit(struct ffe_path *p)
+{
+	double limit = 0, sure;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		sure = p->level.n[i] < TAU_N ? 0 : leg_doubt(p, i) / 2;
+		limit = fmax(limit, p->level.d[i] - sure);
+	}
+	p->asym_bound = fmin(p->asym_bound, limit);
+}
+
 /**
  * ffe_path_learn - learn the noise from an exchange, after it was used
  * @p: path
  * @e: exchange
+ * @box: what it said
  * @fit: what the belief made of it
+ * @before: the belief before it
  */
 void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
-		    const struct ffe_fit *fit)
+		    const struct ffe_box *box, const struct ffe_fit *fit,
+		    const struct ffe_belief *before)
 {
 	double sane = 1 - fit->alien;
 	int i;
@@ -453,7 +504,16 @@ void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
 		p->tail[i] = fmax(p->tail[i], TAIL_MIN * *tau);
 		p->eps[i] += (fit->heavy[i] - sane * p->eps[i]) / EPS_N;
 		p->eps[i] = fmin(fmax(p->eps[i], EPS_MIN), EPS_MAX);
-		p->n[i]++;
+		p->level.n[i]++;
+	}
+	if (!box->far) {
+		double off = (box->lo + box->hi) / 2 - before->x;
+
+		off = off * off - before->pxx - box->var;
+		/* one of them may not triple it, nor may their noise undo it */
+		off = fmin(fmax(off, 0), 9 * p->mid_var);
+		p->mid_var += (off - p->mid_var) / fmin(p->age + 2.0, TAU_N);
+		p->mid_var = fmax(p->mid_var, e->var);
 	}
 	p->age++;
 	path_age(p, e->rtt);
@@ -474,20 +534,45 @@ uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
 
 	ring_add(p, e, c);
 	ev = path_rise(p, c);
-	p->asym_bound = fmin(p->asym_bound, fmax(p->level.d[0], p->level.d[1]));
+	path_limit(p);
 	return ev;
 }
 
 /**
- * ffe_path_far - is this exchange's round trip longer than noise makes it?
- * @p: path
- * @e: exchange
+ * ffe_path_rejoin - the clock starts anew; which route is this?
+ * @p: path; changed only when true is returned
+ * @rtt: smallest round-trip time of the new clock's first exchanges [ns]
  *
- * Return: true when it met a queue or took another route.
+ * The booked asymmetry of a route known before holds for the new clock, too,
+ * as long as the route can be told by its round-trip time.
+ *
+ * Return: false when no known route fits: the path must start anew as well.
  */
-bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e)
+bool ffe_path_rejoin(struct ffe_path *p, double rtt)
 {
-	return e->rtt > ffe_path_min_rtt(p) + path_need(p);
+	const struct ffe_level *best = NULL;
+	double close = INFINITY;
+	unsigned int i;
+
+	for (i = 0; i <= FFE_LEVELS; i++) {
+		const struct ffe_level *l = i ? &p->past[i - 1] : &p->level;
+		double tau = l->tau[0] + l->tau[1];
+		double above = rtt - l->d[0] - l->d[1];
+
+		if ((i && !l->used) || above < -tau / 4 ||
+		    above > SHIFT_TAU * tau + 6 * p->floor || above > close)
+			continue;
+		/* the present route unless another one is clearly nearer */
+		close = i ? above : above - tau;
+		best = l;
+	}
+	if (!best)
+		return false;
+	if (best != &p->level) {
+		p->level = *best;
+		level_begin(p);
+	}
+	return true;
 }
 
 /**
@@ -551,8 +636,7 @@ bool ffe_path_withdraw(struct ffe_path *p, const struct ffe_exchange *e,
 		if (leg[0] < l->d[0] - tol || leg[1] < l->d[1] - tol)
 			continue;
 		p->level = *l;
-		p->n[0] = p->n[1] = LEVEL_YOUNG;
-		level_begin(p);
+				level_begin(p);
 		return true;
 	}
 	return false;

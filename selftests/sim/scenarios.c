@@ -48,6 +48,11 @@ static const struct sim_event e_events[] = {
 	{ SIM_END, 0, 0, 0, 0, 0 },
 };
 
+static const struct sim_event fout_events[] = {
+	{ SIM_OUTAGE, 28 * HOUR, 32 * HOUR, 1, 0, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
 static const struct sim_event symmetric_events[] = {
 	{ SIM_ROUTE, 8 * HOUR, 16 * HOUR, 2000, 2000, 0 },
 	{ SIM_ROUTE, 20 * HOUR, 20 * HOUR + 1200, 2000, 2000, 0 },
@@ -174,6 +179,13 @@ const struct sim_case sim_cases[] = {
 	.win = { { "", 4 * HOUR, 0, 6.53, 29, 120, 0, false } },
 	.sources = OTHERS,
 }, {
+	.sc = { "Fout", "LAN, 1 ppm over the day, outage on the way down", 36, 16,
+		OSC, LAN, .temp_ppm = 1, .temp_s = 24 * HOUR,
+		.events = fout_events },
+	/* a clock that knew the rate would be 7 ms off by then */
+	.win = { { "outage", 28 * HOUR, 32 * HOUR, 300, 1200, 0, 25000, true } },
+	.sources = SHOULD,
+}, {
 	.sc = { "symmetric", "both directions 2 ms longer for 8 h", 24, 16, OSC,
 		MID, .events = symmetric_events },
 	.win = {
@@ -185,7 +197,8 @@ const struct sim_case sim_cases[] = {
 	.sc = { "unequal", "3 ms longer there, 1 ms back, for 8 h", 24, 16, OSC,
 		MID, .events = unequal_events },
 	.win = {
-		{ "during", 8 * HOUR, 16 * HOUR, 40, 150, 400, 0, false },
+		/* the clock's say on how the change divides goes into it */
+		{ "during", 8 * HOUR, 16 * HOUR, 40, 150, 400, 300, false },
 		{ "after", 16 * HOUR, 0, 12, 60, 400, 0, false },
 	},
 	.sources = SHOULD,
@@ -204,7 +217,8 @@ const struct sim_case sim_cases[] = {
 }, {
 	.sc = { "smallstep", "3 ms lost, 8 ppm, and 2 ms more RTT, on 10 ms", 12,
 		16, OSC, MID, .events = small_step_events },
-	.win = { { "", 8 * HOUR, 0, 12, 60, 300, 0, false } },
+	/* half the new minimum RTT is 1 ms more */
+	.win = { { "", 8 * HOUR, 0, 12, 60, 300, 1000, false } },
 	/* a route with the same offset has to be ruled out first */
 	.recover_at = 6 * HOUR, .recover_us = 300, .recover_s = 300,
 	.sources = SHOULD,
@@ -270,7 +284,8 @@ const struct sim_case sim_cases[] = {
 	.sc = { "jitter", "Gaussian jitter around a mean", 24, 16, OSC,
 		.base_us = { 50, 50 }, .queue_us = { 10, 10 },
 		.delay = SIM_GAUSS },
-	.win = { { "", 4 * HOUR, 0, 3, 12, 60, 0, false } },
+	/* the minimum RTT seen is 4 us above half the sum of the delays */
+	.win = { { "", 4 * HOUR, 0, 3, 12, 60, 4, false } },
 	.sources = SHOULD,
 }, {
 	.sc = { "acpi_pm", "3.58 MHz counter, stamps 300 ns", 24, 16,
@@ -293,7 +308,8 @@ const struct sim_case sim_cases[] = {
 	.sources = SHOULD,
 }, {
 	.sc = { "sparse", "poll 1024", 96, 1024, OSC, LAN },
-	.win = { { "", 12 * HOUR, 0, 35, 150, 600, 0, false } },
+	/* and 3 us here, from 84 exchanges a day */
+	.win = { { "", 12 * HOUR, 0, 35, 150, 600, 3, false } },
 	.sources = SHOULD,
 }, {
 	.sc = { "skewed", "nominal period 400 ppm wrong", 12, 64, .period_ns = 1,

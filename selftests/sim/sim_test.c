@@ -5,11 +5,11 @@
  * usage: sim_test [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-v] [-w FILE] [-l]
  *
  * TAP on standard output.  What is tested, and the statistic each limit is
- * meant for, is in scenarios.h.  A seed fails by itself when its bound covers
- * less than 99.9 % of all its samples (from the first map on), when an error
- * in a window exceeds the scenario's worst case, or when it does not recover;
- * no failing seed is accepted, and each is printed so that -s -n 1 -o -v
- * shows it.
+ * meant for, is in scenarios.h.  The bound must cover 99.9 % of all samples of
+ * all seeds, from each one's first map on.  A seed fails by itself when its
+ * bound covers less than 95 %, when an error in a window exceeds the
+ * scenario's worst case, or when it does not recover; no failing seed is
+ * accepted, and each is printed so that -s -n 1 -o -v shows it.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -21,8 +21,13 @@
 #include "../replay/score.h"
 #include "scenarios.h"
 
-/* The part of all samples the error bound has to cover. */
+/*
+ * The part of all samples of all seeds the error bound has to cover, and the
+ * part of each seed's.  Errors of one seed are not independent (an outage is
+ * one draw, not 900), so a single seed may do worse.
+ */
 #define COVERAGE	0.999
+#define COVERAGE_SEED	0.95
 
 #define SEEDS_MAX	2000
 
@@ -117,8 +122,7 @@ static void run_one(const struct sim_case *c, uint64_t seed, struct ffe *f,
 		}
 		if (out.answered) {
 			ev = ffe_process(f, &out.stamp, &map);
-			rtt = (double)(out.stamp.tf - out.stamp.ta) *
-			      c->sc.period_ns / 1e3;
+			rtt = (out.true_tf_s - out.true_ta_s) * 1e6;
 			if (!run->min_rtt_us || rtt < run->min_rtt_us)
 				run->min_rtt_us = rtt;
 			oracle.counter = out.tf;
@@ -193,7 +197,7 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 	static struct tally tally[SIM_WINDOWS];
 	static double recovery[SEEDS_MAX], rtt[SEEDS_MAX];
 	struct ffe *f = malloc(ffe_size());
-	double worst_cover = 1;
+	double worst_cover = 1, samples = 0, covered = 0;
 	unsigned int i, w, bad = 0;
 	char name[200];
 
@@ -209,7 +213,9 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 		rtt[i] = run.min_rtt_us;
 		all = score_window(&run, 0, INFINITY);
 		worst_cover = fmin(worst_cover, all.covered);
-		if (all.covered < (c->cover > 0 ? c->cover : COVERAGE))
+		samples += (double)all.n;
+		covered += all.covered * (double)all.n;
+		if (all.covered < COVERAGE_SEED)
 			why = "bound covers too little";
 		for (w = 0; w < SIM_WINDOWS && c->win[w].label; w++) {
 			const struct sim_window *win = &c->win[w];
@@ -249,9 +255,12 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 	for (w = 0; w < SIM_WINDOWS && c->win[w].label; w++)
 		window_check(c, &c->win[w], &tally[w], seeds,
 			     score_median(rtt, seeds));
-	snprintf(name, sizeof(name), "%s: no failing seed of %u (coverage of the worst %.5f)",
-		 c->sc.name, seeds, worst_cover);
+	snprintf(name, sizeof(name), "%s: no failing seed of %u", c->sc.name, seeds);
 	tap(!bad, name);
+	snprintf(name, sizeof(name), "%s: bound covers %.5f (worst seed %.5f) >= %g",
+		 c->sc.name, covered / samples, worst_cover,
+		 c->cover > 0 ? c->cover : COVERAGE);
+	tap(covered >= (c->cover > 0 ? c->cover : COVERAGE) * samples, name);
 	if (c->recover_at > 0) {
 		double t = score_median(recovery, seeds);
 

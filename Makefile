@@ -48,7 +48,7 @@ modules-all: lab
 
 # ---- lab and tests ---------------------------------------------------------
 
-.PHONY: deps lab check check-unit check-replay check-guest check-build
+.PHONY: deps lab check check-unit check-replay check-guest check-build check-lab
 deps:
 	scripts/install-deps
 
@@ -60,6 +60,9 @@ check:
 
 check-build:
 	selftests/run build
+
+check-lab:
+	selftests/run lab
 
 check-unit:
 	selftests/run unit
@@ -104,6 +107,7 @@ help:
 	@echo '  check           everything below, one report (needs root or sudo the first time)'
 	@echo '  check-build     all modules for all kernels'
 	@echo '  check-unit      unit tests, plain and under the sanitizers'
+	@echo '  check-lab       does the harness notice faults?'
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  style           checkpatch on the kernel parts'

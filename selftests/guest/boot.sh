@@ -1,5 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
+# lab: extras=1
 #
 # The lab itself: is this the machine that the other tests count on?
 

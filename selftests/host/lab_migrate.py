@@ -25,8 +25,10 @@ def run(t):
     t.diag(f"relation: {before}")
     t.ok(before["bound_ns"] < 500, "guest's TSC is known to 500 ns")
     again = hosttime.relation(t.guest)
-    t.ok(abs(again["constant"] - before["constant"])
-         <= again["bound_ticks"] + before["bound_ticks"], "relation is constant")
+    t.diag(f"relation: {again}")
+    ns = before["bound_ns"] / before["bound_ticks"]
+    t.ok(abs(again["constant"] - before["constant"]) * ns < 1000,
+         "relation holds still, to 1 us")
 
     a = realtime(t)
     t.ok(a.bound_ns < 1000, "a clock's difference from host time is known to 1 us")

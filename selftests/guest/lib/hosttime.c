@@ -11,6 +11,11 @@
  *	g - t1 <= constant <= g - t0
  *
  * and the intersection over many rounds is far narrower than a round trip.
+ * "Constant" needs a grain of salt under TCG: QEMU never lets the guest's TSC go
+ * back, so when two processors read it at once and their reads of the host's
+ * TSC pass each other, the constant grows by the nanoseconds between (seen: 40
+ * ns in 10 s).  Hence every sample comes with a relation of its own, and rounds
+ * that contradict each other by less than a round trip widen the bound.
  * With it, a guest clock read between two reads of the guest's TSC has a place
  * on the host's TSC, and from there on the host's CLOCK_REALTIME.
  *
@@ -409,11 +414,23 @@ static int handshake(struct ht_page *page, enum ht_command command,
 	if (!rel->rounds || t1 - t0 < rel->shortest)
 		rel->shortest = t1 - t0;
 	rel->rounds++;
-	if (rel->low > rel->high) {
+	return 0;
+}
+
+/* Rounds that exclude each other: a constant that moved while it was measured. */
+static int settle(struct ht_relation *rel)
+{
+	int64_t low = rel->low;
+
+	if (rel->low <= rel->high)
+		return 0;
+	if (rel->low - rel->high > (int64_t)rel->shortest) {
 		fprintf(stderr, "hosttime: the relation changed while it was measured "
 			"(stopped, migrated, or a scaled TSC)\n");
 		return -1;
 	}
+	rel->low = rel->high;
+	rel->high = low;
 	return 0;
 }
 
@@ -435,7 +452,7 @@ static int relate(struct ht_page *page, unsigned int rounds, struct ht_relation 
 	while (rel->rounds < rounds)
 		if (handshake(page, HT_PING, rel, &request))
 			return -1;
-	return 0;
+	return settle(rel);
 }
 
 static struct ht_instant host_instant(void)
@@ -511,8 +528,6 @@ static int sample(struct ht_page *page, const struct ht_options *opt)
 	struct ht_instant b;
 	uint64_t request;
 
-	if (relate(page, opt->rounds, &rel))
-		return 1;
 	for (unsigned int n = 0; n < opt->count; n++) {
 		if (n) {
 			struct timespec ts = {
@@ -522,12 +537,12 @@ static int sample(struct ht_page *page, const struct ht_options *opt)
 			};
 
 			nanosleep(&ts, NULL);
-			if (handshake(page, HT_PING, &rel, &request))
-				return 1;
 		}
+		if (relate(page, opt->rounds, &rel))
+			return 1;
 		a = host_instant();
 		if (handshake(page, HT_SAMPLE, &rel, &request) ||
-		    wait_for(&page->sampled, request))
+		    wait_for(&page->sampled, request) || settle(&rel))
 			return 1;
 		/*
 		 * The rate between a and b is off by their widths (some 20 ns)

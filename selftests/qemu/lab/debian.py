@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 
@@ -39,15 +38,14 @@ CHROOT_FORMAT = "1"
 class Steps:
     """Progress: a line per step with the time it took."""
 
-    def __init__(self, out=sys.stdout):
-        self.out = out
+    def __init__(self, who="lab-setup"):
+        self.who = who
         self.begin = time.monotonic()
         self.lock = threading.Lock()
 
     def say(self, text):
         with self.lock:
-            print(f"lab-setup: [{time.monotonic() - self.begin:5.1f} s] {text}",
-                  file=self.out, flush=True)
+            print(f"{self.who}: [{time.monotonic() - self.begin:5.1f} s] {text}", flush=True)
 
     def step(self, text, func, *args):
         self.say(f"{text} ...")
@@ -134,25 +132,50 @@ class Archive:
     def names(self, prefix):
         return self._run("apt-cache", "pkgnames", prefix).split()
 
-    def newest(self, line):
-        """The newest release of a kernel line that has headers and an image."""
-        releases = []
+    def releases(self, line):
+        """{release: [packages]} of a line's kernels that can be booted.
+
+        The packages hold vmlinuz and the modules.  Signed images come some
+        days after the rest of a version; QEMU takes unsigned ones as well.
+        """
         names = set(self.names("linux-"))
+        found = {}
         for name in names:
             m = re.fullmatch("linux-headers-(" + line.pattern + ")", name)
-            if not m:
+            if not m or tree.version_key(m.group(1))[:2] < line.minimum:
                 continue
-            release = m.group(1)
-            if tree.version_key(release)[:2] < line.minimum:
-                continue
-            packages = [f"linux-binary-{release}", f"linux-modules-{release}"]
-            if not names.issuperset(packages):
-                packages = [f"linux-image-{release}"]
-            if names.issuperset(packages):
-                releases.append((tree.version_key(release), release, packages))
-        if not releases:
+            r = m.group(1)
+            for packages in ([f"linux-image-{r}"],
+                             [f"linux-binary-{r}", f"linux-modules-{r}"],
+                             [f"linux-binary-unsigned-{r}", f"linux-modules-{r}"]):
+                # linux-image-7.2... is there but only depends on the others.
+                if names.issuperset(packages) and not (
+                        len(packages) == 1 and f"linux-modules-{r}" in names):
+                    found[r] = packages
+                    break
+        return found
+
+    def recommended(self, line):
+        """The release that Debian's metapackage installs, or None."""
+        text = self._run("apt-cache", "show", "linux-headers-amd64")
+        found = re.findall(r"^Depends:.*\blinux-headers-(" + line.pattern + ")", text, re.M)
+        return max(found, key=tree.version_key, default=None)
+
+    def choose(self, line):
+        """[(Kernel, packages)]: the line's newest, then its extras.
+
+        Extras are what the metapackage installs, if that is an older one, and
+        the newest if that has no signed image yet.
+        """
+        releases = self.releases(line)
+        signed = {r for r, p in releases.items() if "unsigned" not in p[0]}
+        if not signed:
             raise LabError(f"the archive has no kernel for line {line.name}")
-        return max(releases)[1:]
+        main = max(signed, key=tree.version_key)
+        extras = {self.recommended(line), max(releases, key=tree.version_key)}
+        extras = sorted((extras & set(releases)) - {main}, key=tree.version_key)
+        return [(tree.Kernel(line.name, r, line.suite, r != main), releases[r])
+                for r in [main] + extras]
 
     def download(self, packages, into):
         """The debs, by package name; kept, and not fetched twice."""
@@ -167,10 +190,11 @@ class Archive:
         return debs
 
 
-def unpack_kernel(archive, line, release, packages):
+def unpack_kernel(archive, kernel, packages):
     """Put vmlinuz and the modules of a release into the lab."""
-    dest = tree.KERNELS / line.name
-    if (dest / "release").exists() and (dest / "release").read_text().strip() == release:
+    dest = kernel.dir
+    release = kernel.release
+    if (dest / "release").exists():
         return
     shutil.rmtree(dest, ignore_errors=True)
     scratch = dest.with_name(dest.name + ".new")
@@ -219,7 +243,6 @@ def make_chroot(suite, headers):
 def setup(refresh=False):
     """Make or complete the lab.  With refresh, look for newer kernels."""
     steps = Steps()
-    plan_file = tree.LAB / "plan"
     archive = Archive()
     tree.LAB.mkdir(parents=True, exist_ok=True)
     if not refresh and complete():
@@ -228,23 +251,27 @@ def setup(refresh=False):
     steps.step("package lists", archive.update)
     plan = {}
     for line in tree.LINES:
-        plan[line] = archive.newest(line)
-        steps.say(f"kernel line {line.name}: {plan[line][0]}")
+        for kernel, packages in archive.choose(line):
+            plan[kernel] = packages
+            steps.say(f"kernel line {line.name}: {kernel.release}"
+                      f"{' (extra)' if kernel.extra else ''}")
     headers = {}
-    for line, (release, _) in plan.items():
-        headers.setdefault(line.suite, []).append(f"linux-headers-{release}")
+    for kernel in plan:
+        headers.setdefault(kernel.suite, []).append(f"linux-headers-{kernel.release}")
 
     # The chroots are bound by unpacking, the kernels by the network: together.
     with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         jobs = [pool.submit(steps.step, f"chroot {suite} ({', '.join(headers[suite])})",
                             make_chroot, suite, headers[suite]) for suite in headers]
         jobs.append(pool.submit(lambda: [
-            steps.step(f"kernel {release}", unpack_kernel, archive, line, release, packages)
-            for line, (release, packages) in plan.items()]))
+            steps.step(f"kernel {kernel.release}", unpack_kernel, archive, kernel, packages)
+            for kernel, packages in plan.items()]))
         for job in jobs:
             job.result()
-    plan_file.write_text("".join(f"{line.name} {release}\n"
-                                 for line, (release, _) in plan.items()))
+    for old in tree.KERNELS.iterdir():
+        if old.name not in {kernel.release for kernel in plan}:
+            shutil.rmtree(old)
+    tree.write_plan(plan)
     usage = subprocess.run(tree.as_root(["du", "-sh", tree.LAB]), capture_output=True,
                            text=True, check=False).stdout.split()
     steps.say(f"ready, {usage[0] if usage else '?'} in build/lab")
@@ -252,16 +279,11 @@ def setup(refresh=False):
 
 def complete():
     """Is everything there that the plan of the last setup named?"""
-    plan = tree.LAB / "plan"
-    if not plan.exists():
-        return False
-    for row in plan.read_text().splitlines():
-        name, release = row.split()
-        line = next((l for l in tree.LINES if l.name == name), None)
-        stamp = tree.KERNELS / name / "release"
-        packages = tree.CHROOTS / f"{line.suite if line else ''}.packages"
-        if not line or not stamp.exists() or stamp.read_text().strip() != release:
+    plan = tree.read_plan()
+    for kernel in plan:
+        packages = tree.CHROOTS / f"{kernel.suite}.packages"
+        if not (kernel.dir / "release").exists() or not packages.exists():
             return False
-        if not packages.exists() or f"linux-headers-{release}" not in packages.read_text():
+        if f"linux-headers-{kernel.release}" not in packages.read_text().split():
             return False
-    return True
+    return bool(plan)

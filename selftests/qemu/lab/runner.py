@@ -29,7 +29,8 @@ class Test:
     name: str
     source: pathlib.Path
     options: dict
-    host: bool = False
+    host: object = False   # True: run() in source; or that function itself
+    command: str = ""   # of a guest test without a file; source is then unused
 
     @property
     def timeout(self):
@@ -44,8 +45,10 @@ class Test:
         return [p for p in self.options.get("programs", "").split(",") if p]
 
     def runs_on(self, kernel):
+        if kernel.extra and self.options.get("extras") != "1":
+            return False
         wanted = self.options.get("kernels")
-        return not wanted or kernel.line.name in wanted.split(",")
+        return not wanted or kernel.line in wanted.split(",")
 
     def config(self, accel):
         """The guest it wants."""
@@ -65,7 +68,8 @@ class Test:
 
 def parse_options(path):
     """The "lab:" line of a test's first 40 lines, as a dictionary."""
-    known = set(OWN_GUEST) | {"timeout", "kernels", "group", "programs", "accel", "own"}
+    known = set(OWN_GUEST) | {"timeout", "kernels", "group", "programs", "accel", "own",
+                              "extras"}
     with open(path, encoding="utf-8") as f:
         head = [next(f, "") for _ in range(40)]
     options = {}
@@ -113,18 +117,22 @@ class HostPart:
         self.stream = stream
         self.points = 0
 
+    def _feed(self, line):
+        self.guest.transcript.append(line)
+        self.stream.feed(line)
+
     def diag(self, text):
         for line in str(text).splitlines():
-            self.stream.feed(f"# {line}")
+            self._feed(f"# {line}")
 
     def ok(self, condition, text):
         self.points += 1
-        self.stream.feed(f"{'ok' if condition else 'not ok'} {self.points} - {text}")
+        self._feed(f"{'ok' if condition else 'not ok'} {self.points} - {text}")
         return bool(condition)
 
     def skip(self, text, why):
         self.points += 1
-        self.stream.feed(f"ok {self.points} - {text} # SKIP {why}")
+        self._feed(f"ok {self.points} - {text} # SKIP {why}")
 
     def serve(self, command, name=None):
         """Begin a program in the guest, its input and output the channel."""
@@ -144,7 +152,7 @@ class HostPart:
             m = re.search(pattern, line)
             if m:
                 return m
-            self.diag(line)
+            self.stream.feed(f"# {line}")
             if line.startswith(MARK + "end "):
                 raise GuestError(f"program ended before '{pattern}': {line}")
 
@@ -155,7 +163,7 @@ class HostPart:
             line = self.guest.line(deadline - time.monotonic())
             if line.startswith(MARK + "end "):
                 return int(line.split()[3])
-            self.diag(line)
+            self.stream.feed(f"# {line}")
 
     def migrate(self, **changes):
         """Live-migrate the guest; returns the Migration."""
@@ -191,7 +199,7 @@ class Lab:
         """Build the images, choose the accelerator."""
         programs = sorted({p for t in tests for p in t.programs})
         for kernel in kernels:
-            path = self.dir / kernel.line.name / "image.cpio"
+            path = self.dir / kernel.name / "image.cpio"
             modules = image.build(kernel, path, programs)
             self.images[kernel] = path
             self.report.say(f"[{kernel.name}] image: {kernel.release}, "
@@ -216,7 +224,7 @@ class Lab:
         """Run everything; at most jobs guests at a time."""
         for kernel in kernels:
             for test in tests:
-                if not test.runs_on(kernel):
+                if not test.runs_on(kernel) and not kernel.extra:
                     self.report.say(f"[{kernel.name}] {test.name}: not for this kernel "
                                     f"(kernels={test.options['kernels']})")
         batches = self.batches(kernels, tests)
@@ -246,7 +254,7 @@ class Lab:
 
     def one_guest(self, kernel, tests, name):
         """Run tests in one guest until the end or its death; how many ran."""
-        workdir = self.dir / kernel.line.name
+        workdir = self.dir / kernel.name
         config = tests[0].config(self.accel)
         guest = vm.Guest(kernel, self.images[kernel], workdir, name, config)
         begin = time.monotonic()
@@ -322,6 +330,8 @@ class Lab:
 
     def program(self, test):
         """The command that runs a guest test."""
+        if test.command:
+            return test.command
         if test.source.suffix == ".sh":
             return f"sh /lab/tests/{test.source.name}"
         return f"/lab/tests/{test.name}"
@@ -340,12 +350,15 @@ class Lab:
 
     def host_test(self, guest, test, stream):
         """Run the host part; (guest it ended with, exit code)."""
-        spec = importlib.util.spec_from_file_location(f"host_{test.name}", test.source)
-        module = importlib.util.module_from_spec(spec)
         part = HostPart(guest, test, stream)
         try:
-            spec.loader.exec_module(module)
-            module.run(part)
+            if callable(test.host):
+                test.host(part)
+            else:
+                spec = importlib.util.spec_from_file_location(f"host_{test.name}", test.source)
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                module.run(part)
         except GuestError:
             raise
         except LabError as err:

@@ -78,7 +78,7 @@ class Stream:
         if m:
             self.plan = int(m.group(1))
             if self.plan == 0:
-                self.skip_all = m.group(2) or "no reason given"
+                self.skip_all = m.group(2) or ""
             return None
         if line.startswith("Bail out!"):
             self.bailed = line[9:].strip() or "no reason given"
@@ -95,7 +95,9 @@ class Stream:
         reason = ""
         word = directive.split(" ", 1)
         if verdict == PASS and word[0].upper() == "SKIP":
-            verdict, reason = SKIP, word[1] if len(word) > 1 else "no reason given"
+            reason = word[1].strip() if len(word) > 1 else ""
+            verdict = SKIP if reason else FAIL
+            text += "" if reason else " (skipped without a reason)"
         elif directive and word[0].upper() not in ("SKIP", "TODO"):
             text = m.group(3)
         number = int(m.group(2)) if m.group(2) else len(self.points) + 1
@@ -121,9 +123,9 @@ class Stream:
                 reason = self.skip_all
                 if reason is None:
                     said = [d.lstrip("# ") for d in self.detail] or self.last[-1:]
-                    reason = (said or ["no reason given"])[-1]
-                    reason = re.sub(r"^SKIP:?\s*", "", reason)
-                extra.append(Point(SKIP, "all", reason))
+                    reason = re.sub(r"^SKIP:?\s*", "", (said or [""])[-1])
+                extra.append(Point(SKIP, "all", reason) if reason.strip() else
+                             Point(FAIL, "all (skipped without a reason)"))
         else:
             if code != 0 and not any(p.verdict == FAIL for p in self.points + extra):
                 how = f"exit code {code}"

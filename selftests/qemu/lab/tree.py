@@ -14,6 +14,7 @@ LAB = BUILD / "lab"
 CHROOTS = LAB / "chroot"
 KERNELS = LAB / "kernels"
 DEBS = LAB / "debs"
+PLAN = LAB / "plan"
 LOGS = LAB / "logs"
 KBUILD = BUILD / "k"
 USER = BUILD / "user"
@@ -49,24 +50,32 @@ LINES = (
 
 def version_key(release):
     """Sort key for kernel releases: the numbers in order."""
-    return tuple(int(n) for n in re.findall(r"\d+", release.split("-amd64")[0]))
+    return tuple(int(n) for n in re.findall(r"\d+", re.sub(r"\+.*|-amd64$", "", release)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """A kernel that lab-setup has unpacked."""
+    """A kernel of the lab.
 
-    line: KernelLine
+    Each line has one that all tests run on.  Others of the line, extras, are
+    what a user of the same archive may meet as well: there the modules are
+    built and tests with extras=1 run.
+    """
+
+    line: str       # name of its KernelLine
     release: str    # uname -r
+    suite: str
+    extra: bool = False
 
     @property
     def name(self):
-        """Short name for reports: the version that really runs (7.3, say)."""
-        return re.match(r"\d+\.\d+", self.release).group(0)
+        """Short name for reports and paths: 6.12, or 6.12.95 of an extra."""
+        parts = 3 if self.extra else 2
+        return ".".join(re.match(r"\d+(\.\d+)+", self.release).group(0).split(".")[:parts])
 
     @property
     def dir(self):
-        return KERNELS / self.line.name
+        return KERNELS / self.release
 
     @property
     def vmlinuz(self):
@@ -78,32 +87,47 @@ class Kernel:
 
     @property
     def chroot(self):
-        return CHROOTS / self.line.suite
+        return CHROOTS / self.suite
 
     @property
     def build(self):
         """The copy of the tree in which our modules are built for it."""
-        return KBUILD / self.line.name
+        return KBUILD / self.name
+
+
+def read_plan():
+    """The kernels that lab-setup has put into the lab; [] before that."""
+    if not PLAN.exists():
+        return []
+    found = []
+    for row in PLAN.read_text().splitlines():
+        line, release, suite, role = row.split()
+        found.append(Kernel(line, release, suite, role == "extra"))
+    return found
+
+
+def write_plan(plan):
+    PLAN.write_text("".join(f"{k.line} {k.release} {k.suite} {'extra' if k.extra else 'main'}\n"
+                            for k in plan))
 
 
 def kernel(name):
-    """The installed kernel called name (line name, or version of its release)."""
-    for line in LINES:
-        stamp = KERNELS / line.name / "release"
-        if not stamp.exists():
-            continue
-        found = Kernel(line, stamp.read_text().strip())
-        if name in (line.name, found.name, found.release):
-            return found
-    known = ", ".join(line.name for line in LINES)
-    if name in (line.name for line in LINES):
-        raise LabError(f"kernel {name} is not in the lab: run scripts/lab-setup")
-    raise LabError(f"unknown kernel '{name}': the lab knows {known}")
+    """The kernel called name: a line's, or by the version or uname -r of it."""
+    plan = read_plan()
+    if not plan:
+        raise LabError("there is no lab yet: run scripts/lab-setup")
+    for k in plan:
+        if name in (k.name, k.release) or (name == k.line and not k.extra):
+            return k
+    raise LabError(f"unknown kernel '{name}': the lab has {', '.join(k.name for k in plan)}")
 
 
-def kernels():
-    """All kernels, oldest first."""
-    return [kernel(line.name) for line in LINES]
+def kernels(extras=False):
+    """All kernels, oldest first; with extras, those too."""
+    plan = read_plan()
+    if not plan:
+        raise LabError("there is no lab yet: run scripts/lab-setup")
+    return [k for k in plan if extras or not k.extra]
 
 
 def as_root(argv):

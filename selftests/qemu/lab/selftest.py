@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Does the lab notice?  Faults on purpose, each of which must be reported.
+
+A harness that cannot fail proves nothing about what it runs.
+"""
+
+import io
+import os
+import re
+import time
+
+from . import runner, tap, tree
+from .tap import FAIL, PASS, SKIP
+
+GOOD = "echo 1..1; echo ok 1 - fine"
+# Shell commands for the guest; the verdicts and the text that must come out.
+# None of these ends the guest, so they share one.
+SHARED = (
+    ("good", GOOD, {PASS: 1}, ""),
+    ("not_ok", "echo 1..1; echo not ok 1 - bad", {FAIL: 1}, "bad"),
+    ("no_plan", "echo ok 1 - fine", {PASS: 1, FAIL: 1}, "no TAP plan"),
+    ("no_output", "true", {FAIL: 1}, "no TAP plan"),
+    ("too_few", "echo 1..2; echo ok 1 - fine", {PASS: 1, FAIL: 1}, "planned 2 points, gave 1"),
+    ("too_many", "echo 1..1; echo ok 1; echo ok 2", {PASS: 2, FAIL: 1},
+     "planned 1 points, gave 2"),
+    ("gap", "echo 1..2; echo ok 1; echo ok 3", {PASS: 2, FAIL: 2}, "point 2 missing"),
+    ("exit_code", f"{GOOD}; exit 3", {PASS: 1, FAIL: 1}, "exit code 3"),
+    ("bail_out", "echo 1..2; echo ok 1; echo Bail out! tired", {PASS: 1, FAIL: 1}, "tired"),
+    ("signal", f"{GOOD}; kill -SEGV $$", {PASS: 1, FAIL: 1}, "exit code 139"),
+    ("time_out", f"{GOOD}; sleep 100", {PASS: 1, FAIL: 1}, "time-out"),
+    ("skip_point", "echo 1..1; echo 'ok 1 - that # SKIP no device'", {SKIP: 1}, "no device"),
+    ("skip_all", "echo '1..0 # SKIP no device'; exit 77", {SKIP: 1}, "no device"),
+    ("silent_skip", "exit 77", {FAIL: 1}, "without a reason"),
+    ("silent_plan", "echo 1..0; exit 77", {FAIL: 1}, "without a reason"),
+    ("silent_point", "echo 1..1; echo 'ok 1 - that # SKIP'", {FAIL: 1}, "without a reason"),
+)
+# Each of these ends or spoils its guest.
+ALONE = (
+    ("panic", "echo c > /proc/sysrq-trigger; sleep 9", {FAIL: 2}, "without saying success"),
+    ("power_off", f"{GOOD}; poweroff -f; sleep 9", {PASS: 1, FAIL: 1}, "without saying success"),
+    ("splat", f"echo 'WARNING: CPU: 0 PID: 1 at x.c:1' > /dev/kmsg; {GOOD}",
+     {PASS: 1, FAIL: 1}, "kernel log is not clean"),
+)
+LOG_LINES = (
+    ("[    1.0] WARNING: CPU: 1 PID: 77 at kernel/time/x.c:10 f+0x1/0x2", True),
+    ("[    1.0] BUG: unable to handle page fault for address: 0", True),
+    ("[    1.0] rcu: INFO: rcu_preempt self-detected stall on CPU", True),
+    ("[    1.0] INFO: task insmod:77 blocked for more than 120 seconds.", True),
+    ("[    1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s!", True),
+    ("[    1.0] Oops: 0000 [#1] PREEMPT SMP", True),
+    ("[    1.0] BUG: scheduling while atomic: x/1/0x2", True),
+    ("[    1.0] ffclock: loading out-of-tree module taints kernel.", False),
+    ("[    1.0] lab: begin BUG_named_test", False),
+    ("[    1.0] clocksource: tsc: mask: 0xffffffffffffffff", False),
+)
+
+
+def check_scan(out):
+    for line, bad in LOG_LINES:
+        found = bool(tap.scan(line))
+        out.append(tap.Point(PASS if found == bad else FAIL,
+                             f"{'reports' if bad else 'lets pass'}: {line[10:60]}"))
+    log = "lab: begin a\nlab: end a\nlab: begin b\nBUG: x\nlab: end b\n"
+    out.append(tap.Point(PASS if tap.scan(log) == [("b", "BUG: x")] else FAIL,
+                         "names the test that a bad line belongs to"))
+
+
+def freeze(t):
+    """A guest that stands still: the next line never comes."""
+    t.ok(True, "before")
+    t.guest.qmp.command("stop")
+    t.line(2)
+
+
+class Listener(tap.Report):
+    """A report that keeps the points instead of giving them out."""
+
+    def __init__(self):
+        super().__init__(io.StringIO())
+        self.got = {}
+
+    def test(self, where, name, points, seconds, log=None):
+        self.got.setdefault(name, []).extend(points)
+
+
+def verdicts(points):
+    tally = {}
+    for p in points:
+        tally[p.verdict] = tally.get(p.verdict, 0) + 1
+    return tally
+
+
+def compare(out, name, points, wanted, text):
+    """One point: did the fault come out as it must?"""
+    # The guest's own good end is not the fault's.
+    mine = [p for p in points if not p.text.endswith("kernel log clean")]
+    said = " / ".join(f"{p.text} {p.reason}" for p in mine)
+    good = verdicts(mine) == wanted and text in said
+    out.append(tap.Point(PASS if good else FAIL, f"notices {name}", detail=[] if good else [
+        f"# wanted {wanted} and '{text}'", f"# got {verdicts(mine)}: {said}"]))
+
+
+def run(report, kernel):
+    """Give the faults to a lab and look at what it reports."""
+    begin = time.monotonic()
+    out = []
+    check_scan(out)
+
+    def test(name, command, seconds="60", **kw):
+        return runner.Test(name, None, {"timeout": seconds}, command=command, **kw)
+
+    listener = Listener()
+    lab = runner.Lab(listener)
+    shared = [test(n, c, "2" if n == "time_out" else "60") for n, c, _, _ in SHARED]
+    alone = [test(n, c) for n, c, _, _ in ALONE]
+    for t in alone:
+        t.options["own"] = "1"
+    # One that kills its guest, and one that must get a new guest after it.
+    shared.append(test("killer", "poweroff -f; sleep 9"))
+    shared.append(test("survivor", GOOD))
+    alone.append(test("freeze", "", host=freeze))
+    lab.prepare([kernel], [])
+    lab.run([kernel], shared + alone)
+
+    for name, _, wanted, text in SHARED + ALONE:
+        compare(out, name, listener.got.get(name, []), wanted, text)
+    compare(out, "a killed guest", listener.got.get("killer", []), {FAIL: 1},
+            "without saying success")
+    compare(out, "nothing wrong in the test after it", listener.got.get("survivor", []),
+            {PASS: 1}, "")
+    compare(out, "freeze", listener.got.get("freeze", []), {PASS: 1, FAIL: 1}, "silent")
+
+    empty = tap.Report(io.StringIO())
+    out.append(tap.Point(PASS if empty.summary() else FAIL, "running nothing is failure"))
+    last = empty.out.getvalue().splitlines()[-1]
+    good = re.fullmatch(r"\d+ passed, \d+ failed, \d+ skipped", last)
+    out.append(tap.Point(PASS if good else FAIL, "last line is the totals"))
+    report.test(kernel.name, "lab_selftest", out, time.monotonic() - begin,
+                os.path.relpath(lab.dir / kernel.name, tree.TOP))

@@ -45,7 +45,8 @@
 #define BOUND_SIGMA	3.1
 
 /*
- * A stamp contradicts the clock when its box lies so many sigma off.  A
+ * A stamp contradicts the clock when its box lies so many sigma off, for the
+ * most restless oscillator in the bank: less than that is left to the bank.  A
  * Gaussian does that once in 3.5 million; the edges are hard, so less.
  */
 #define SUSPECT_SIGMA	5.0
@@ -314,6 +315,28 @@ static double clock_advance(struct ffe *f, uint64_t counter)
 	return dt;
 }
 
+/* The offset is not what it was thought to be, the rate still is. */
+static void clock_release(struct ffe *f, double sigma)
+{
+	ffe_bank_widen(&f->bank, sigma * sigma, 0);
+	ffe_bank_collapse(&f->bank, &f->belief);
+	f->path.asym_held = INFINITY;
+	/* too young to judge a route by */
+	f->used = 0;
+}
+
+/* Has the minimum risen?  And what that means for the clock. */
+static uint32_t path_after(struct ffe *f, const struct ffe_exchange *e,
+			   const struct ffe_clock *c)
+{
+	double min_rtt = ffe_path_min_rtt(&f->path);
+	uint32_t ev = ffe_path_after(&f->path, e, c);
+
+	if (ev & FFE_EV_MOVED)
+		clock_release(f, fmax(min_rtt, ffe_path_min_rtt(&f->path)) / 2);
+	return ev;
+}
+
 /* Use an exchange the reference stands at. */
 static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 {
@@ -323,6 +346,7 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	struct ffe_box box;
 	struct ffe_fit fit;
 	uint32_t ev = 0;
+	double min_rtt, off;
 
 	if (!f->running) {
 		/* anything between no and twice the delay: a flat belief */
@@ -335,11 +359,15 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	exchange_of(f, s, &e);
 	c = clock_view(f);
 	if (!f->have_path) {
-		ffe_path_start(&f->path, &e, &c);
+		ffe_path_start(&f->path, &e, &c, f->start_bound);
 		f->have_path = true;
 	}
 
+	min_rtt = ffe_path_min_rtt(&f->path);
 	ev |= ffe_path_before(&f->path, &e, &c);
+	if (ev & FFE_EV_MOVED)
+		/* by as much as half of what the path's delay was */
+		clock_release(f, min_rtt / 2);
 	ffe_path_box(&f->path, &e, &box);
 	f->track.last_offset_ns = (box.lo + box.hi) / 2 - f->belief.x;
 	f->track.last_rtt_ns = e.rtt;
@@ -351,8 +379,11 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 
 	f->used++;
 	c = clock_view(f);
+	/* no exchange takes less than no time, whatever was booked */
+	off = fmax(e.in - c.x, c.x - e.out);
+	f->excursion = off > SUSPECT_SIGMA * sqrt(e.var) ? off + e.rtt : 0;
 	ffe_path_learn(&f->path, &e, &box, &fit, &before);
-	ev |= ffe_path_after(&f->path, &e, &c);
+	ev |= path_after(f, &e, &c);
 
 	/* half the sum of two excess delays that differ: what one exchange says */
 	f->meas_var = (f->path.level.tau[0] * f->path.level.tau[0] +
@@ -387,8 +418,9 @@ static void contradiction(const struct ffe *f, const struct ffe_exchange *e,
 	struct ffe_path path = f->path;
 	double low, high, faster;
 	struct ffe_box box;
+	uint32_t ev;
 
-	ffe_path_before(&path, e, &c);
+	ev = ffe_path_before(&path, e, &c);
 	ffe_path_box(&path, e, &box);
 	low = box.lo - f->belief.x;
 	high = f->belief.x - box.hi;
@@ -403,7 +435,8 @@ static void contradiction(const struct ffe *f, const struct ffe_exchange *e,
 	faster = low > high ? path.level.d[1] : path.level.d[0];
 	d->route = isfinite(c.sigma) && ffe_path_far(&path, e) &&
 		   d->off < faster;
-	if (!(d->off > SUSPECT_SIGMA * sqrt(f->belief.pxx + box.var)))
+	/* a path that is better than the clock has brought its witnesses */
+	if (((ev & FFE_EV_MOVED) && c.x > e->in && c.x < e->out) || !(ffe_bank_off(&f->bank, &box) > SUSPECT_SIGMA))
 		d->off = 0;
 }
 
@@ -457,7 +490,7 @@ static uint32_t suspect_take(struct ffe *f, const struct ffe_stamp *s,
 
 	if (d->route && f->suspects < ROUTE_ANYWAY &&
 	    !ffe_path_drifts(&f->path, f->suspects - 1, c.sigma)) {
-		ev |= ffe_path_after(&f->path, e, &c);
+		ev |= path_after(f, e, &c);
 		if (ev & (FFE_EV_UPSHIFT | FFE_EV_DOWNSHIFT))
 			f->suspects = 0;
 	} else if ((agree && f->suspects >= JUMP_AGREE) ||
@@ -504,10 +537,11 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 	exchange_of(f, s, &e);
 	c = clock_view(f);
 	if (!f->have_path) {
-		f->path.asym_bound = f->start_bound;
-		ffe_path_start(&f->path, &e, &c);
+		ffe_path_start(&f->path, &e, &c, f->start_bound);
 		f->have_path = true;
 	}
+	if (ffe_path_short(&f->path, &e, &c))
+		return ev | FFE_EV_SHORT;
 	contradiction(f, &e, &d);
 	if (d.off > 0 && ffe_path_withdraw(&f->path, &e, &c)) {
 		ev |= FFE_EV_DOWNSHIFT;
@@ -555,7 +589,7 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 	pxx = ffe_wander_hold(&f->wander, b, age);
 	later = ffe_wander_hold(&f->wander, b, age + RATE_HORIZON);
 	m->est_error_ns = sqrt(pxx);
-	m->bound_ns = (f->have_path ? f->path.asym_bound : f->start_bound) +
+	m->bound_ns = (f->have_path ? ffe_path_asym(&f->path) : f->start_bound) +
 		      f->root + BOUND_SIGMA * sqrt(pxx) + f->excursion;
 	m->rate_bound = BOUND_SIGMA * (sqrt(later) - sqrt(pxx)) / RATE_HORIZON /
 			NS_PER_S;
@@ -613,7 +647,7 @@ void ffe_restart(struct ffe *f, const struct ffe_restart *why)
 	f->track.restarts++;
 	if (why->why == FFE_RESTART_SERVER) {
 		if (f->have_path)
-			f->start_bound = f->path.asym_bound;
+			f->start_bound = ffe_path_asym(&f->path);
 		f->have_path = false;
 		f->suspects = 0;
 		f->excursion = 0;

@@ -91,6 +91,8 @@ enum ffe_status {
 #define FFE_EV_CONGESTED	(1u << 8)  /* stamp's delay far above normal; little weight */
 #define FFE_EV_HELD_LONG	(1u << 9)  /* stamp ended a holdover */
 #define FFE_EV_OUTLIER		(1u << 10) /* a lone contradicting stamp was discarded afterwards */
+#define FFE_EV_SHORT		(1u << 11) /* faster than the path allows; unused until it comes again */
+#define FFE_EV_MOVED		(1u << 12) /* a shorter path proves the clock off; it gave way */
 
 /**
  * struct ffe_map - the clock as a function of the counter

@@ -201,10 +201,10 @@ static void kalman_regress(struct ffe_kalman *k, double blur,
  * @box: the exchange
  * @fit: result for the bank as a whole; the delays' part as the edges see it
  *
- * An exchange that met a queue or another route (@box->far) only says what
- * its edges say, and judges no hypothesis: those come in runs and are not
- * independent witnesses, and twenty of them together would rather believe in
- * an oscillator gone wild than in twenty delays.
+ * An exchange that met a queue or another route (@box->far) judges the
+ * hypotheses only by whether they are possible: such exchanges come in runs
+ * and are not independent witnesses, and twenty of them together would rather
+ * believe in an oscillator gone wild than in twenty delays.
  */
 void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
 		     struct ffe_fit *fit)
@@ -222,8 +222,8 @@ void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
 			else
 				ffe_middle_fit(box, k->x, k->pxx, &one[n][i]);
 			kalman_regress(k, box->var, &one[n][i]);
-			if (!box->far)
-				k->logw += one[n][i].loglik;
+			k->logw += box->far ? one[n][i].inside :
+					      one[n][i].loglik;
 		}
 	*fit = (struct ffe_fit){ .loglik = bank_normalise(bank) };
 
@@ -250,6 +250,29 @@ void ffe_bank_update(struct ffe_bank *bank, const struct ffe_box *box,
 			fit->excess_tail[d] += w * o->excess_tail[d];
 		}
 	}
+}
+
+/**
+ * ffe_bank_off - can no hypothesis about the oscillator reach a box?
+ * @bank: filters, predicted to the exchange
+ * @box: the exchange
+ *
+ * Return: distance of the box from the belief it is nearest to, in that
+ * belief's 1 sigma.
+ */
+double ffe_bank_off(const struct ffe_bank *bank, const struct ffe_box *box)
+{
+	double least = INFINITY;
+	int n, i;
+
+	for (n = 0; n < FFE_NOISES; n++)
+		for (i = 0; i < FFE_BANK; i++) {
+			const struct ffe_kalman *k = &bank->k[n][i];
+			double off = fmax(box->lo - k->x, k->x - box->hi);
+
+			least = fmin(least, off / sqrt(k->pxx + box->var));
+		}
+	return fmax(least, 0);
 }
 
 /**

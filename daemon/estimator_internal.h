@@ -49,6 +49,7 @@ struct ffe_box {
  * @heavy: probability that the packet met a queue, per direction
  * @excess: expected excess delay given that it did not, per direction [ns]
  * @excess_tail: expected excess delay given that it did [ns]
+ * @inside: log probability that the belief is inside the box at all
  * @alien: probability that the exchange says nothing about the offset
  */
 struct ffe_fit {
@@ -58,6 +59,7 @@ struct ffe_fit {
 	double	heavy[2];
 	double	excess[2];
 	double	excess_tail[2];
+	double	inside;
 	double	alien;
 };
 
@@ -141,6 +143,9 @@ void ffe_bank_shift(struct ffe_bank *bank, double dx);
 void ffe_bank_widen(struct ffe_bank *bank, double pxx, double pyy);
 void ffe_bank_collapse(const struct ffe_bank *bank, struct ffe_belief *out);
 
+/* How far a box lies off every belief, in sigma; 0 when one reaches it. */
+double ffe_bank_off(const struct ffe_bank *bank, const struct ffe_box *box);
+
 /* Variance of the offset @dt seconds after the belief [ns^2]. */
 double ffe_belief_pxx(const struct ffe_belief *b, double dt);
 
@@ -190,6 +195,8 @@ double ffe_wander_hold(const struct ffe_wander *w, const struct ffe_belief *b,
 #define FFE_RING	64
 /* Blocks of FFE_RING exchanges over which the minimum is remembered. */
 #define FFE_BLOCKS	64
+/* Exchanges faster than the path allows that are kept. */
+#define FFE_SHORTS	8
 /* Former routes remembered, to recognise one that comes back. */
 #define FFE_LEVELS	8
 
@@ -227,13 +234,18 @@ struct ffe_past {
  * @eps: recent probability of that
  * @floor: usual stamping noise, 1 sigma [ns]
  * @mid_var: variance of a normal exchange's middle about the offset [ns^2]
- * @asym_bound: what the unseen asymmetry can make of the clock [ns]
+ * @asym_held: what the unseen asymmetry could make of the clock at best so
+ *	far, on routes seen for long; holding the clock carries it on [ns]
  * @ring: last exchanges; @ring_n of them since the route was found, next
  *	one goes to @ring_at
  * @block: minimum RTT per block of FFE_RING exchanges [ns]; @block_n of them
  *	are full, the next one goes to @block_at
- * @block_low: minimum RTT of the block being filled, of @block_fill exchanges
+ * @block_fill: exchanges in the block being filled
  * @past: former routes; next one goes to @past_at
+ * @shorts: last exchanges faster than the path allows; next one goes to
+ *	@short_at, and @short_seq is when they were; @short_run of them in a
+ *	row
+ * @seq: exchanges seen, used or not
  */
 struct ffe_path {
 	struct ffe_level	level;
@@ -243,17 +255,21 @@ struct ffe_path {
 	double			eps[2];
 	double			floor;
 	double			mid_var;
-	double			asym_bound;
+	double			asym_held;
 	struct ffe_past		ring[FFE_RING];
 	unsigned int		ring_n;
 	unsigned int		ring_at;
 	double			block[FFE_BLOCKS];
 	unsigned int		block_n;
 	unsigned int		block_at;
-	double			block_low;
 	unsigned int		block_fill;
 	struct ffe_level	past[FFE_LEVELS];
 	unsigned int		past_at;
+	struct ffe_past		shorts[FFE_SHORTS];
+	uint64_t		short_seq[FFE_SHORTS];
+	unsigned int		short_at;
+	unsigned int		short_run;
+	uint64_t		seq;
 };
 
 /**
@@ -286,6 +302,8 @@ struct ffe_clock {
 };
 
 void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_clock *c, double asym);
+bool ffe_path_short(struct ffe_path *p, const struct ffe_exchange *e,
 		    const struct ffe_clock *c);
 uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 			 const struct ffe_clock *c);
@@ -301,6 +319,8 @@ bool ffe_path_rejoin(struct ffe_path *p, double rtt);
 bool ffe_path_drifts(const struct ffe_path *p, unsigned int n, double sigma);
 bool ffe_path_withdraw(struct ffe_path *p, const struct ffe_exchange *e,
 		       const struct ffe_clock *c);
+
+double ffe_path_asym(const struct ffe_path *p);
 
 static inline double ffe_path_min_rtt(const struct ffe_path *p)
 {

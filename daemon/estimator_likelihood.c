@@ -163,7 +163,7 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	double v = var + box->var, s = sqrt(v);
 	double lo = box->lo - mean, hi = box->hi - mean;
 	double logp[5], m[5], w[5], top, sum = 0, m1 = 0, m2 = 0;
-	double logr[4], rtop = -INFINITY, rsum = 0;
+	double logr[4], rtop = -INFINITY, rsum = 0, unused[2];
 	int i, j, c;
 
 	/*
@@ -210,6 +210,9 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	fit->mean = mean + m1;
 	fit->var = m2;
 	fit->alien = logp[4];
+	ffe_truncated(lo / s, hi / s, &fit->inside, &unused[0],
+		      &unused[1]);
+	fit->inside = fmax(fit->inside, ALIEN_LOG);
 	for (i = 0; i < 2; i++) {
 		double pn = 0, pt = 0, en = 0, et = 0;
 

@@ -41,13 +41,6 @@
 #define TAIL_MIN	20.0
 
 /*
- * A level has authority (a lower RTT later is a new route, not the same one
- * seen better) after so many exchanges: the minimum of 32 exchanges of mean
- * excess T per direction is within T / 4 of the truth.
- */
-#define LEVEL_YOUNG	32
-
-/*
  * Risen minimum: the last QUICK_N exchanges all exceed it by SHIFT_TAU times
  * the mean excess of both directions together.  For two exponentials one does
  * so with probability (1 + 2 k) exp(-2 k), 0.04 at k = 2.5; twenty in a row
@@ -66,6 +59,24 @@
 #define WITHDRAW_AGE	(2 * SLOW_N)
 
 /*
+ * A request stamped after it left makes a round trip too short, and a minimum
+ * that is wrong spoils everything after it.  So a path shorter than ever must
+ * come SHORT_RUN times in a row, or FFE_SHORTS times within SHORT_SPAN
+ * exchanges (a gain of about the noise, which few exchanges show).  With one
+ * bad stamp in a hundred that is an accident of once in months at 16 s.
+ */
+#define SHORT_RUN	3
+#define SHORT_SPAN	64
+
+/*
+ * The minimum of a block of n = 64 exchanges exceeds the path's by x with
+ * probability exp(-n x^2 / 2 T^2): 1e-8 at x = 0.75 T.  So a block that does
+ * has found a path that grew by less than queues would, or a minimum that was
+ * a bad stamp's.
+ */
+#define BLOCK_RISE	0.75
+
+/*
  * A direction's change is told from none when it exceeds this many times its
  * own uncertainty.
  */
@@ -76,6 +87,9 @@
  * of the change.
  */
 #define CLOCK_TELLS	0.25
+
+/* Half a path's delay against the clock's own asymmetry bound. */
+#define BETTER_PATH	0.33
 
 /*
  * Mean excess of the minimum, of one direction's share: the minimum of n sums
@@ -98,14 +112,19 @@ static double path_need(const struct ffe_path *p)
 	return SHIFT_TAU * path_tau(p) + 6 * p->floor;
 }
 
+/* An exchange as the clock sees it. */
+static struct ffe_past past_of(const struct ffe_exchange *e,
+			       const struct ffe_clock *c)
+{
+	return (struct ffe_past){
+		.rtt = e->rtt, .leg = { e->out - c->x, c->x - e->in },
+	};
+}
+
 static void ring_add(struct ffe_path *p, const struct ffe_exchange *e,
 		     const struct ffe_clock *c)
 {
-	struct ffe_past *slot = &p->ring[p->ring_at];
-
-	slot->rtt = e->rtt;
-	slot->leg[0] = e->out - c->x;
-	slot->leg[1] = c->x - e->in;
+	p->ring[p->ring_at] = past_of(e, c);
 	p->ring_at = (p->ring_at + 1) % FFE_RING;
 	if (p->ring_n < FFE_RING)
 		p->ring_n++;
@@ -118,6 +137,11 @@ static const struct ffe_past *ring_back(const struct ffe_path *p, unsigned int i
 
 static void level_begin(struct ffe_path *p)
 {
+	int i;
+
+	for (i = 0; i < FFE_SHORTS; i++)
+		p->shorts[i].rtt = INFINITY;
+	p->short_run = 0;
 	p->ring_n = 0;
 	p->block_n = 0;
 	p->block_at = 0;
@@ -128,6 +152,10 @@ static void level_begin(struct ffe_path *p)
 static void level_remember(struct ffe_path *p)
 {
 	unsigned int i, at = p->past_at;
+
+	/* not what a few odd stamps made up */
+	if (p->age < FFE_RING)
+		return;
 
 	/* a route seen before keeps its slot */
 	for (i = 0; i < FFE_LEVELS; i++) {
@@ -146,27 +174,29 @@ static void level_remember(struct ffe_path *p)
 
 /**
  * ffe_path_start - first exchange of a path
- * @p: path; its asym_bound is what the clock had before (any when @c cannot
- *	tell)
+ * @p: path
  * @e: exchange
  * @c: the clock
+ * @asym: what unseen asymmetry can make of the clock [ns]; any when @c cannot
+ *	tell
  *
  * A clock that is known well already (another server, the host's time) shows
  * how the new path divides; else halves.
  */
 void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
-		    const struct ffe_clock *c)
+		    const struct ffe_clock *c, double asym)
 {
-	double leg[2] = { e->out - c->x, c->x - e->in }, bound = p->asym_bound;
+	double leg[2] = { e->out - c->x, c->x - e->in };
 	int i;
 
 	memset(p, 0, sizeof(*p));
+	level_begin(p);
 	p->floor = sqrt(e->var);
 	if (c->sigma < CLOCK_TELLS * e->rtt && leg[0] > 0 && leg[1] > 0) {
-		p->asym_bound = bound + LEG_SIGMA * c->sigma;
+		p->asym_held = asym + LEG_SIGMA * c->sigma;
 	} else {
 		leg[0] = leg[1] = e->rtt / 2;
-		p->asym_bound = INFINITY;
+		p->asym_held = INFINITY;
 	}
 	for (i = 0; i < 2; i++) {
 		p->level.d[i] = leg[i];
@@ -179,8 +209,30 @@ void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
 	/* half the difference of two excess delays */
 	p->mid_var = (p->level.tau[0] * p->level.tau[0] +
 		      p->level.tau[1] * p->level.tau[1]) / 4;
-	/* hard limit: no packet takes less than no time */
-	p->asym_bound = fmin(p->asym_bound, fmax(leg[0], leg[1]));
+}
+
+/**
+ * ffe_path_asym - what the unseen asymmetry can make of the clock
+ * @p: path
+ *
+ * No packet takes less than no time, so the clock cannot be off by more than
+ * the longer direction's delay.  That is known up to the doubt of the minimum,
+ * half of which is taken off once there are so many exchanges that the doubt
+ * itself is sure (its scatter is half of it).  A clock held since a better
+ * route is as good as it was there.
+ *
+ * Return: that [ns].
+ */
+double ffe_path_asym(const struct ffe_path *p)
+{
+	double limit = 0, sure;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		sure = p->level.n[i] < TAU_N ? 0 : leg_doubt(p, i) / 2;
+		limit = fmax(limit, p->level.d[i] - sure);
+	}
+	return fmin(p->asym_held, limit);
 }
 
 /*
@@ -243,6 +295,17 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 				return ev | FFE_EV_ASYM_HELD;
 	}
 
+	/*
+	 * A path so much shorter is a better witness than the memory of the
+	 * old one: what halves of it can be wrong by is well below what the
+	 * clock can be wrong by already.
+	 */
+	if (rtt / 2 < ffe_path_asym(p) * BETTER_PATH) {
+		p->level.d[0] = p->level.d[1] = rtt / 2;
+		p->level.n[0] = p->level.n[1] = n;
+		return ev | FFE_EV_MOVED;
+	}
+
 	next = p->level;
 	doubt = hypot(p->level.tau[0], p->level.tau[1]) / sqrt(n);
 	tol = LEG_SIGMA * hypot(sigma, doubt);
@@ -265,13 +328,18 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 			share = (change - by[0] - by[1]) / 2;
 			next.d[1] += by[1] + share;
 			next.n[0] = next.n[1] = n;
-			p->asym_bound += tol;
+			p->asym_held += tol;
 			j = 0;
 		}
 		next.d[j] = rtt - next.d[!j];
 	}
 
 	/* No direction takes less than no time: the clock must give way. */
+	if (next.d[0] < -tol || next.d[1] < -tol) {
+		next.d[0] = next.d[1] = rtt / 2;
+		next.n[0] = next.n[1] = n;
+		ev = (ev & ~FFE_EV_ASYM_HELD) | FFE_EV_MOVED;
+	}
 	for (j = 0; j < 2; j++)
 		if (next.d[j] < 0) {
 			next.d[j] = 0;
@@ -296,6 +364,53 @@ static double level_share(const struct ffe_level *l)
 	return odds / (1 + odds);
 }
 
+/* A fall of the minimum that is more than seeing it better. */
+static double path_fall(const struct ffe_path *p, const struct ffe_exchange *e)
+{
+	double n = fmin(p->level.n[0], p->level.n[1]);
+
+	return 2 * path_tau(p) / sqrt(n) + 6 * sqrt(e->var);
+}
+
+/**
+ * ffe_path_short - is this exchange faster than the path allows?
+ * @p: path
+ * @e: exchange
+ * @c: the clock at the exchange
+ *
+ * Call before anything else, for every exchange.
+ *
+ * Return: true when it must not be used; should it come again it will be.
+ */
+bool ffe_path_short(struct ffe_path *p, const struct ffe_exchange *e,
+		    const struct ffe_clock *c)
+{
+	struct ffe_past now = past_of(e, c);
+	unsigned int i, n = 0;
+
+	p->seq++;
+	if (ffe_path_min_rtt(p) - e->rtt < path_fall(p, e) ||
+	    !isfinite(c->sigma)) {
+		p->short_run = 0;
+		return false;
+	}
+	/* the clock itself is in question: that is not for the path to say */
+	if (now.leg[0] < 0 || now.leg[1] < 0)
+		return false;
+	if (level_find(p, e->rtt, now.leg, c->sigma, 1))
+		return false;
+
+	p->shorts[p->short_at] = now;
+	p->short_seq[p->short_at] = p->seq;
+	p->short_at = (p->short_at + 1) % FFE_SHORTS;
+	p->short_run++;
+	for (i = 0; i < FFE_SHORTS; i++)
+		if (isfinite(p->shorts[i].rtt) &&
+		    p->seq - p->short_seq[i] < SHORT_SPAN)
+			n++;
+	return p->short_run < SHORT_RUN && n < FFE_SHORTS;
+}
+
 /**
  * ffe_path_before - let an exchange lower the minimum, before it is used
  * @p: path
@@ -307,7 +422,9 @@ static double level_share(const struct ffe_level *l)
 uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 			 const struct ffe_clock *c)
 {
-	double fall = ffe_path_min_rtt(p) - e->rtt, limit, share, leg[2];
+	double fall = ffe_path_min_rtt(p) - e->rtt, share;
+	struct ffe_past low = past_of(e, c);
+	unsigned int i, n = 1, back;
 
 	if (!(fall > 0))
 		return 0;
@@ -317,21 +434,32 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 	 * of its minimum, so a direction whose change is fresh takes nearly
 	 * all of it.
 	 *
-	 * A fall well beyond the doubt is another route, if this one was
-	 * known.
+	 * A fall well beyond the doubt is another route, if the clock is old
+	 * enough to say how it divides.
 	 */
-	limit = 2 * path_tau(p) / sqrt(fmin(p->level.n[0], p->level.n[1])) +
-		6 * sqrt(e->var);
-	if (fall < limit || p->age < LEVEL_YOUNG) {
+	if (fall < path_fall(p, e) || !isfinite(c->sigma)) {
 		share = level_share(&p->level);
 		p->level.d[0] -= fall * share;
 		p->level.d[1] -= fall * (1 - share);
 		return 0;
 	}
 
-	leg[0] = e->out - c->x;
-	leg[1] = c->x - e->in;
-	return level_change(p, e->rtt, leg, 1, c->sigma);
+	/* this one is the newest of them, unless it is a known route's */
+	for (back = 0; back < FFE_SHORTS; back++) {
+		const struct ffe_past *s;
+
+		i = (p->short_at + 2 * FFE_SHORTS - 1 - back) % FFE_SHORTS;
+		s = &p->shorts[i];
+		if (!isfinite(s->rtt) || p->seq - p->short_seq[i] >= SHORT_SPAN)
+			break;
+		if (p->short_run >= SHORT_RUN && back >= p->short_run)
+			break;
+		n++;
+		low.rtt = fmin(low.rtt, s->rtt);
+		low.leg[0] = fmin(low.leg[0], s->leg[0]);
+		low.leg[1] = fmin(low.leg[1], s->leg[1]);
+	}
+	return level_change(p, low.rtt, low.leg, n, c->sigma);
 }
 
 /**
@@ -430,24 +558,38 @@ static uint32_t path_rise(struct ffe_path *p, const struct ffe_clock *c)
 }
 
 /*
- * Forget minima older than FFE_BLOCKS blocks: a route that grew longer by
- * less than its noise, or one stamp that was too short.
+ * Watch the minimum block by block: a rise too small for path_rise(), and
+ * minima older than FFE_BLOCKS blocks, which are forgotten.
  */
-static void path_age(struct ffe_path *p, double rtt)
+static uint32_t path_age(struct ffe_path *p, const struct ffe_clock *c)
 {
-	double low = INFINITY, rise;
+	double low = INFINITY, leg[2] = { INFINITY, INFINITY }, rise;
 	unsigned int i;
+	int j;
 
-	p->block_low = p->block_fill ? fmin(p->block_low, rtt) : rtt;
 	if (++p->block_fill < FFE_RING)
-		return;
+		return 0;
 	p->block_fill = 0;
-	p->block[p->block_at] = p->block_low;
+	for (i = 0; i < FFE_RING; i++) {
+		const struct ffe_past *e = ring_back(p, i);
+
+		low = fmin(low, e->rtt);
+		for (j = 0; j < 2; j++)
+			leg[j] = fmin(leg[j], e->leg[j]);
+	}
+	rise = low - ffe_path_min_rtt(p);
+	if (rise > BLOCK_RISE * path_tau(p) / 2 + 6 * p->floor)
+		return level_change(p, low, leg, FFE_RING, c->sigma);
+
+	/* the minimum has been seen again: the route is what it seemed */
+	p->asym_held = ffe_path_asym(p);
+	p->block[p->block_at] = low;
 	p->block_at = (p->block_at + 1) % FFE_BLOCKS;
 	if (p->block_n < FFE_BLOCKS) {
 		p->block_n++;
-		return;
+		return 0;
 	}
+	low = INFINITY;
 	for (i = 0; i < FFE_BLOCKS; i++)
 		low = fmin(low, p->block[i]);
 	rise = low - ffe_path_min_rtt(p);
@@ -455,24 +597,7 @@ static void path_age(struct ffe_path *p, double rtt)
 		p->level.d[0] += rise / 2;
 		p->level.d[1] += rise / 2;
 	}
-}
-
-/*
- * No packet takes less than no time, so the clock cannot be off by more than
- * the longer direction's delay.  That is known up to the doubt of the minimum,
- * half of which is taken off once there are so many exchanges that the doubt
- * itself is sure (its scatter is half of it).
- */
-static void path_limit(struct ffe_path *p)
-{
-	double limit = 0, sure;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		sure = p->level.n[i] < TAU_N ? 0 : leg_doubt(p, i) / 2;
-		limit = fmax(limit, p->level.d[i] - sure);
-	}
-	p->asym_bound = fmin(p->asym_bound, limit);
+	return 0;
 }
 
 /**
@@ -516,7 +641,6 @@ void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
 		p->mid_var = fmax(p->mid_var, e->var);
 	}
 	p->age++;
-	path_age(p, e->rtt);
 }
 
 /**
@@ -534,7 +658,8 @@ uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
 
 	ring_add(p, e, c);
 	ev = path_rise(p, c);
-	path_limit(p);
+	if (!ev)
+		ev = path_age(p, c);
 	return ev;
 }
 

@@ -101,6 +101,64 @@ static const struct sim_event lie_events[] = {
 	{ SIM_END, 0, 0, 0, 0, 0 },
 };
 
+static const struct sim_event swap_events[] = {
+	/* another route: faster there, slower back, 2 ms more in all */
+	{ SIM_ROUTE, 8 * HOUR, 16 * HOUR, -3000, 5000, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event down_events[] = {
+	/* a route never seen before, 3 ms faster there and 1 ms back */
+	{ SIM_ROUTE, 8 * HOUR, 24 * HOUR, -3000, -1000, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event flap_events[] = {
+	{ SIM_ROUTE, 4 * HOUR, 4 * HOUR + 400, 2000, 0, 1000 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event both_queue_events[] = {
+	{ SIM_QUEUE, 6 * HOUR, 9 * HOUR, 3000, 3000, 12 * HOUR },
+	{ SIM_QUEUE_BACK, 6 * HOUR, 9 * HOUR, 2000, 2000, 12 * HOUR },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event busy_jump_events[] = {
+	{ SIM_QUEUE, 5.8 * HOUR, 6.2 * HOUR, 1000, 1000, 0 },
+	{ SIM_LOSE, 6 * HOUR, 0, 300e6, 0, 0 },
+	{ SIM_RATE, 6 * HOUR, 0, 30, 0, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event often_events[] = {
+	{ SIM_LOSE, 2 * HOUR, 0, 80e6, 0, 0 },
+	{ SIM_RATE, 2 * HOUR, 0, 30, 0, 0 },
+	{ SIM_LOSE, 2.5 * HOUR, 0, -200e6, 0, 0 },
+	{ SIM_RATE, 2.5 * HOUR, 0, -60, 0, 0 },
+	{ SIM_LOSE, 4 * HOUR, 0, 900e6, 0, 0 },
+	{ SIM_RATE, 4 * HOUR, 0, 100, 0, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event creep_events[] = {
+	{ SIM_ROUTE, 6 * HOUR, 24 * HOUR, 20, 20, 0 },
+	{ SIM_ROUTE, 12 * HOUR, 24 * HOUR, 20, 20, 0 },
+	{ SIM_ROUTE, 18 * HOUR, 24 * HOUR, -45, -45, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event tiny_events[] = {
+	{ SIM_LOSE, 6 * HOUR, 0, 60e3, 0, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
+static const struct sim_event spoil_events[] = {
+	{ SIM_GARBAGE, 0, 24 * HOUR, 0.02, 0, 0 },
+	{ SIM_SHORT, 0, 24 * HOUR, 0.01, 150, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
 static const struct sim_event loss_events[] = {
 	{ SIM_OUTAGE, 6 * HOUR, 6 * HOUR + 1800, 1, 0, 2 * HOUR },
 	{ SIM_END, 0, 0, 0, 0, 0 },
@@ -263,6 +321,65 @@ const struct sim_case sim_cases[] = {
 	.cover = 0.995,
 	.sources = SHOULD " (one server only: it is followed, and left again)",
 }, {
+	.sc = { "swap", "route 3 ms faster there, 5 ms slower back, for 8 h", 24,
+		16, OSC, MID, .events = swap_events },
+	.win = {
+		{ "during", 8 * HOUR, 16 * HOUR, 40, 150, 400, 1500, false },
+		{ "after", 16 * HOUR, 0, 12, 60, 400, 1500, false },
+	},
+	.sources = SHOULD,
+}, {
+	.sc = { "down", "new route, 3 ms faster there, 1 ms back", 24, 16, OSC,
+		MID, .events = down_events },
+	/* decided on one exchange, whose own delay is part of the verdict */
+	.win = { { "", 8 * HOUR, 0, 400, 600, 1500, 2000, false } },
+	.sources = SHOULD,
+}, {
+	.sc = { "flap", "2 ms longer to the server for 400 of every 1000 s", 24,
+		16, OSC, MID, .events = flap_events },
+	.win = { { "", 5 * HOUR, 0, 12, 60, 400, 0, false } },
+	.sources = SHOULD,
+}, {
+	.sc = { "busy", "queues in both directions for 3 h of every 12", 24, 16,
+		OSC, MID, .events = both_queue_events },
+	.win = { { "", 4 * HOUR, 0, 30, 900, 3000, 100, false } },
+	.sources = SHOULD,
+}, {
+	.sc = { "busyjump", "D amid congestion", 12, 16, OSC, LAN,
+		.events = busy_jump_events },
+	.win = { { "", 8 * HOUR, 0, 2.39, 9.0, 60, 0, false } },
+	.recover_at = 6 * HOUR, .recover_us = 1000, .recover_s = 100,
+	.sources = SHOULD,
+}, {
+	.sc = { "often", "three migrations in two hours", 12, 16, OSC, LAN,
+		.events = often_events },
+	.win = { { "", 6 * HOUR, 0, 2.39, 9.0, 60, 0, false } },
+	.recover_at = 4 * HOUR, .recover_us = 100, .recover_s = 50,
+	.sources = SHOULD,
+}, {
+	.sc = { "tiny", "60 us lost, nothing else", 12, 16, OSC, LAN,
+		.events = tiny_events },
+	.win = { { "", 6.5 * HOUR, 0, 2.5, 10, 60, 0, false } },
+	.recover_at = 6 * HOUR, .recover_us = 15, .recover_s = 200,
+	.recover_to = 6 * HOUR + 900,
+	.sources = SHOULD,
+}, {
+	.sc = { "creep", "path 40, 80 us longer, then 90 shorter", 24, 16, OSC,
+		LAN, .events = creep_events },
+	.win = { { "", 4 * HOUR, 0, 2.32, 12, 60, 42, false } },
+	.sources = SHOULD ": as A",
+}, {
+	.sc = { "D1024", "D at poll 1024", 48, 1024, OSC, LAN,
+		.events = d_events },
+	.win = { { "", 24 * HOUR, 0, 35, 150, 600, 3, false } },
+	.recover_at = 6 * HOUR, .recover_us = 1000, .recover_s = 4100,
+	.sources = SHOULD,
+}, {
+	.sc = { "spoiled", "2 % garbage, 1 % stamped up to 150 us late", 24, 16,
+		OSC, LAN, .events = spoil_events },
+	.win = { { "", 4 * HOUR, 0, 2.5, 12, 100, 0, false } },
+	.sources = SHOULD,
+}, {
 	.sc = { "lognormal", "long-tailed queueing", 24, 16, OSC,
 		.base_us = { 2000, 2000 }, .queue_us = { 100, 100 },
 		.delay = SIM_LOGNORMAL },
@@ -284,8 +401,8 @@ const struct sim_case sim_cases[] = {
 	.sc = { "jitter", "Gaussian jitter around a mean", 24, 16, OSC,
 		.base_us = { 50, 50 }, .queue_us = { 10, 10 },
 		.delay = SIM_GAUSS },
-	/* the minimum RTT seen is 4 us above half the sum of the delays */
-	.win = { { "", 4 * HOUR, 0, 3, 12, 60, 4, false } },
+	/* the path's minimum, as far as it comes twice, is 12 us more */
+	.win = { { "", 4 * HOUR, 0, 3, 12, 60, 6, false } },
 	.sources = SHOULD,
 }, {
 	.sc = { "acpi_pm", "3.58 MHz counter, stamps 300 ns", 24, 16,

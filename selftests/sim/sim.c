@@ -232,6 +232,26 @@ static int64_t server_stamp(struct sim *s)
 	return SIM_EPOCH + (int64_t)floor(ns);
 }
 
+/* Wrong stamps: hostile ones, and a request stamped after it left. */
+static void stamp_spoil(struct sim *s, struct ffe_stamp *stamp)
+{
+	double late = event_sum(s, SIM_SHORT, true) * 1e3 / s->sc->period_ns;
+
+	if (uniform(s) < event_sum(s, SIM_SHORT, false))
+		stamp->ta += (uint64_t)(late * uniform(s));
+	if (uniform(s) < event_sum(s, SIM_GARBAGE, false)) {
+		/* half of them plausible in parts */
+		if (rng_next(s) & 1)
+			stamp->ta = rng_next(s);
+		stamp->tb = rng_next(s) & 1 ? (int64_t)rng_next(s) :
+			    stamp->tb + (int64_t)(rng_next(s) >> 20);
+		stamp->te = rng_next(s) & 1 ? (int64_t)rng_next(s) :
+			    stamp->tb + 1000;
+		stamp->root_delay_ns = (uint32_t)rng_next(s);
+		stamp->precision = (int8_t)rng_next(s);
+	}
+}
+
 bool sim_next(struct sim *s, struct sim_out *out)
 {
 	const struct sim_scenario *sc = s->sc;
@@ -269,5 +289,6 @@ bool sim_next(struct sim *s, struct sim_out *out)
 	if (sc->temp_s > 0)
 		out->rate += sc->temp_ppm * 1e3 * sin(2 * M_PI * s->t / sc->temp_s);
 	out->answered = !lost;
+	stamp_spoil(s, &out->stamp);
 	return true;
 }

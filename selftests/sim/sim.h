@@ -32,6 +32,8 @@ enum sim_kind {
 	SIM_LOSE,	/* a: ns the counter loses within 2 s at @from; @to unused */
 	SIM_RATE,	/* a: ppm the oscillator is faster from @from on */
 	SIM_SERVER,	/* a: us the server's clock is ahead */
+	SIM_GARBAGE,	/* probability a: every field of the stamp random */
+	SIM_SHORT,	/* probability a: request stamped b us late */
 	SIM_TOLD,	/* a restart is announced to the estimator at @from */
 };
 

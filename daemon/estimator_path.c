@@ -268,6 +268,22 @@ static const struct ffe_level *level_find(const struct ffe_path *p, double rtt,
 	return best;
 }
 
+/* Begin again from the middle, the directions' noise being one as well. */
+static void level_halve(struct ffe_path *p, double rtt, double n)
+{
+	double tau = fmin(p->level.tau[0], p->level.tau[1]);
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		p->level.d[i] = rtt / 2;
+		p->level.n[i] = n;
+		p->level.tau[i] = tau;
+		p->tau_n[i] = PRIOR_N;
+		p->tail[i] = TAIL_MIN * tau;
+		p->eps[i] = EPS_MIN;
+	}
+}
+
 /*
  * The minimum RTT is another one, seen n times.  leg[] is what each
  * direction's minimum is by the clock.
@@ -301,8 +317,7 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 	 * clock can be wrong by already.
 	 */
 	if (rtt / 2 < ffe_path_asym(p) * BETTER_PATH) {
-		p->level.d[0] = p->level.d[1] = rtt / 2;
-		p->level.n[0] = p->level.n[1] = n;
+		level_halve(p, rtt, n);
 		return ev | FFE_EV_MOVED;
 	}
 
@@ -336,9 +351,8 @@ static uint32_t level_change(struct ffe_path *p, double rtt, const double leg[2]
 
 	/* No direction takes less than no time: the clock must give way. */
 	if (next.d[0] < -tol || next.d[1] < -tol) {
-		next.d[0] = next.d[1] = rtt / 2;
-		next.n[0] = next.n[1] = n;
-		ev = (ev & ~FFE_EV_ASYM_HELD) | FFE_EV_MOVED;
+		level_halve(p, rtt, n);
+		return (ev & ~FFE_EV_ASYM_HELD) | FFE_EV_MOVED;
 	}
 	for (j = 0; j < 2; j++)
 		if (next.d[j] < 0) {
@@ -395,7 +409,7 @@ bool ffe_path_short(struct ffe_path *p, const struct ffe_exchange *e,
 		return false;
 	}
 	/* the clock itself is in question: that is not for the path to say */
-	if (now.leg[0] < 0 || now.leg[1] < 0)
+	if (now.leg[0] < -e->rtt || now.leg[1] < -e->rtt)
 		return false;
 	if (level_find(p, e->rtt, now.leg, c->sigma, 1))
 		return false;

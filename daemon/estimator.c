@@ -37,6 +37,10 @@
  */
 #define ORDER_SLACK	1000
 
+/* A server's resolution as far as it is believed: 16 ms to 1 ns [log2 s]. */
+#define PRECISION_WORST	(-6)
+#define PRECISION_BEST	(-30)
+
 /*
  * The error bound is this many sigma beyond the asymmetry.  The worst case is
  * a path whose delay is all in one direction: then the asymmetry part is used
@@ -191,17 +195,51 @@ static double since_ref(const struct ffe *f, uint64_t counter)
 	return (double)(int64_t)(counter - f->ref) * f->cfg.nominal_period_ns;
 }
 
+/* Time plus whole ns, as far as there are numbers for it. */
+static int64_t time_add(int64_t time_ns, double whole)
+{
+	int64_t sum;
+
+	/* 2^63 as a double is the first value that does not fit */
+	if (whole >= 0x1p63)
+		return INT64_MAX;
+	if (whole < -0x1p63)
+		return INT64_MIN;
+	if (__builtin_add_overflow(time_ns, (int64_t)whole, &sum))
+		return whole > 0 ? INT64_MAX : INT64_MIN;
+	return sum;
+}
+
+/* Difference of two times [ns]; exact when they are within 104 days. */
+static double time_diff(int64_t a, int64_t b)
+{
+	int64_t d;
+
+	if (__builtin_sub_overflow(a, b, &d))
+		return (double)a - (double)b;
+	return (double)d;
+}
+
+/* Whole ns and the rest, which is in [0, 1) even after rounding. */
+static double time_split(double ns, double *whole)
+{
+	double frac;
+
+	*whole = floor(ns);
+	frac = ns - *whole;
+	if (frac < 1)
+		return frac;
+	*whole += 1;
+	return 0;
+}
+
 /* Move the reference by whole and fractional ns. */
 static void ref_advance(struct ffe *f, double ns)
 {
-	double whole = floor(ns);
+	double whole, more;
 
-	f->frac_ns += ns - whole;
-	if (f->frac_ns >= 1) {
-		f->frac_ns -= 1;
-		whole += 1;
-	}
-	f->time_ns += (int64_t)whole;
+	f->frac_ns = time_split(f->frac_ns + time_split(ns, &whole), &more);
+	f->time_ns = time_add(f->time_ns, whole + more);
 }
 
 static void ref_to(struct ffe *f, uint64_t counter)
@@ -222,7 +260,7 @@ static enum ffe_reject stamp_check(const struct ffe *f,
 		return FFE_REJ_RANGE;
 	if (s->te - s->tb < -ORDER_SLACK)
 		return FFE_REJ_SERVER_ORDER;
-	if (s->tf <= s->ta)
+	if ((int64_t)(s->tf - s->ta) <= 0)
 		return FFE_REJ_COUNTER;
 	spent = (double)(s->tf - s->ta) * period;
 	server = (double)(s->te - s->tb);
@@ -244,18 +282,22 @@ static void exchange_of(const struct ffe *f, const struct ffe_stamp *s,
 	double span = at_f - at_a, y = f->belief.y / NS_PER_S;
 	double skew = sqrt(f->belief.pyy) / NS_PER_S;
 
-	if (s->precision)
-		noise = hypot(noise, ldexp(NS_PER_S, s->precision > -1 ? -1 :
-					   s->precision < -40 ? -40 :
-					   s->precision) / 4);
+	/* a reading is late by up to its resolution, uniformly */
+	if (s->precision) {
+		int log2_s = s->precision;
+
+		log2_s = log2_s > PRECISION_WORST ? PRECISION_WORST : log2_s;
+		log2_s = log2_s < PRECISION_BEST ? PRECISION_BEST : log2_s;
+		noise = hypot(noise, 0.29 * ldexp(NS_PER_S, log2_s));
+	}
 	/* a count is the least a stamp is uncertain by, uniformly */
 	noise = hypot(noise, f->cfg.nominal_period_ns * 0.29);
 
 	e->dt = at_f / NS_PER_S;
 	e->rtt = span * (1 + y) - (double)(s->te - s->tb);
 	/* the offset at ta is the one at tf less the drift between */
-	e->out = (double)(s->tb - f->time_ns) - f->frac_ns - at_a + y * span;
-	e->in = (double)(s->te - f->time_ns) - f->frac_ns - at_f;
+	e->out = time_diff(s->tb, f->time_ns) - f->frac_ns - at_a + y * span;
+	e->in = time_diff(s->te, f->time_ns) - f->frac_ns - at_f;
 	e->var = noise * noise + skew * span * skew * span;
 	if (!(e->rtt > 1))
 		e->rtt = 1;
@@ -449,8 +491,8 @@ static uint32_t clock_jump(struct ffe *f, const struct ffe_stamp *s, bool agree)
 
 	exchange_of(f, &first, &a);
 	exchange_of(f, s, &b);
-	/* a migration may change the path too */
-	if (!ffe_path_rejoin(&f->path, agree ? fmin(a.rtt, b.rtt) : b.rtt))
+	/* a migration may change the path too; a young one may be a mistake */
+	if (f->used < CLOCK_YOUNG || !ffe_path_rejoin(&f->path, agree ? fmin(a.rtt, b.rtt) : b.rtt))
 		f->have_path = false;
 
 	clock_forget(f, false);
@@ -582,9 +624,8 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 	ns = since_ref(f, counter);
 	age = fmax(ns / NS_PER_S, 0);
 	ns += f->frac_ns + b->x + b->y * ns / NS_PER_S;
-	whole = floor(ns);
-	m->time_ns = f->time_ns + (int64_t)whole;
-	m->time_frac_ns = ns - whole;
+	m->time_frac_ns = time_split(ns, &whole);
+	m->time_ns = time_add(f->time_ns, whole);
 
 	pxx = ffe_wander_hold(&f->wander, b, age);
 	later = ffe_wander_hold(&f->wander, b, age + RATE_HORIZON);
@@ -683,13 +724,13 @@ int64_t ffe_map_read(const struct ffe_map *map, uint64_t counter,
 		     double *frac_ns, double *bound_ns)
 {
 	double ns = (double)(int64_t)(counter - map->counter) * map->period_ns;
-	double sum = ns + map->time_frac_ns, whole = floor(sum);
+	double whole, frac = time_split(ns + map->time_frac_ns, &whole);
 
 	if (frac_ns)
-		*frac_ns = sum - whole;
+		*frac_ns = frac;
 	if (bound_ns)
 		*bound_ns = map->bound_ns + map->rate_bound * fabs(ns);
-	return map->time_ns + (int64_t)whole;
+	return time_add(map->time_ns, whole);
 }
 
 void ffe_tracking(const struct ffe *f, struct ffe_track *out)

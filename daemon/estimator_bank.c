@@ -185,14 +185,16 @@ static void kalman_regress(struct ffe_kalman *k, double blur,
 			   const struct ffe_fit *fit)
 {
 	double v = k->pxx + blur, gx = k->pxx / v, gy = k->pxy / v;
-	/* negative when two explanations far apart were both left standing */
-	double shrink = v - fit->var, move = fit->mean - k->x;
+	double move = fit->mean - k->x, rest = k->pyy - gy * k->pxy;
 
 	k->x += gx * move;
 	k->y += gy * move;
-	k->pxx -= gx * gx * shrink;
-	k->pxy -= gx * gy * shrink;
-	k->pyy -= gy * gy * shrink;
+	/* P - g g' (v - var), in the form whose terms are all positive */
+	k->pxx = k->pxx * (blur / v) + gx * gx * fit->var;
+	k->pxy = k->pxy * (blur / v) + gx * gy * fit->var;
+	k->pyy = fmax(rest, 0) + gy * gy * fit->var;
+	/* rounding must not make the two more than fully correlated */
+	k->pyy = fmax(k->pyy, k->pxy * k->pxy / k->pxx * (1 + 1e-9));
 }
 
 /**

@@ -230,6 +230,7 @@ struct ffe_past {
  * @level: present route
  * @age: exchanges since the present route was found
  * @tau_n: weight behind each tau
+ * @tau_fast: the same mean over the last few exchanges [ns]
  * @tail: mean excess delay of packets that met a queue [ns]
  * @eps: recent probability of that
  * @floor: usual stamping noise, 1 sigma [ns]
@@ -251,6 +252,7 @@ struct ffe_path {
 	struct ffe_level	level;
 	uint64_t		age;
 	double			tau_n[2];
+	double			tau_fast[2];
 	double			tail[2];
 	double			eps[2];
 	double			floor;

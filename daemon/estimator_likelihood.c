@@ -166,6 +166,9 @@ void ffe_box_fit(const struct ffe_box *box, double mean, double var,
 	double logr[4], rtop = -INFINITY, rsum = 0, unused[2];
 	int i, j, c;
 
+	/* far off, doubles cannot tell the edges apart; the box has a width */
+	hi = fmax(hi, lo + 1e-3 + 1e-12 * fabs(lo));
+
 	/*
 	 * Components: bit 0 is the request in a queue, bit 1 the answer.
 	 * Component 4 says nothing.  All with the belief's mean taken off.

@@ -30,6 +30,13 @@
 #define TAU_N		100.0
 
 /*
+ * ... unless the last TAU_FAST_N of them say something else by a factor of
+ * TAU_FAST: of ten exponentials the mean does that once in 10^4.
+ */
+#define TAU_FAST_N	10.0
+#define TAU_FAST	4.0
+
+/*
  * Exchanges the probability of meeting a queue is averaged over (queues last
  * for minutes), and its limits: never sure either way.
  */
@@ -69,10 +76,11 @@
 #define SHORT_SPAN	64
 
 /*
- * The minimum of a block of n = 64 exchanges exceeds the path's by x with
- * probability exp(-n x^2 / 2 T^2): 1e-8 at x = 0.75 T.  So a block that does
- * has found a path that grew by less than queues would, or a minimum that was
- * a bad stamp's.
+ * The second smallest of a block of n = 64 exchanges (the smallest may be a
+ * bad stamp) exceeds the path's minimum by x with probability (1 + h) exp(-h),
+ * h = n x^2 / 2 T^2: 3e-7 at x = 0.75 T.  So a block that does has found a
+ * path that grew by less than queues would, or a minimum that was a bad
+ * stamp's.
  */
 #define BLOCK_RISE	0.75
 
@@ -119,6 +127,16 @@ static struct ffe_past past_of(const struct ffe_exchange *e,
 	return (struct ffe_past){
 		.rtt = e->rtt, .leg = { e->out - c->x, c->x - e->in },
 	};
+}
+
+/* The noise is only guessed from now on. */
+static void tau_guess(struct ffe_path *p, int i, double tau)
+{
+	p->level.tau[i] = tau;
+	p->tau_fast[i] = tau;
+	p->tau_n[i] = PRIOR_N;
+	p->tail[i] = TAIL_MIN * tau;
+	p->eps[i] = EPS_MIN;
 }
 
 static void ring_add(struct ffe_path *p, const struct ffe_exchange *e,
@@ -201,10 +219,7 @@ void ffe_path_start(struct ffe_path *p, const struct ffe_exchange *e,
 	for (i = 0; i < 2; i++) {
 		p->level.d[i] = leg[i];
 		p->level.n[i] = 1;
-		p->level.tau[i] = fmax(e->rtt * PRIOR_TAU, p->floor);
-		p->tau_n[i] = PRIOR_N;
-		p->tail[i] = TAIL_MIN * p->level.tau[i];
-		p->eps[i] = EPS_MIN;
+		tau_guess(p, i, fmax(e->rtt * PRIOR_TAU, p->floor));
 	}
 	/* half the difference of two excess delays */
 	p->mid_var = (p->level.tau[0] * p->level.tau[0] +
@@ -277,10 +292,7 @@ static void level_halve(struct ffe_path *p, double rtt, double n)
 	for (i = 0; i < 2; i++) {
 		p->level.d[i] = rtt / 2;
 		p->level.n[i] = n;
-		p->level.tau[i] = tau;
-		p->tau_n[i] = PRIOR_N;
-		p->tail[i] = TAIL_MIN * tau;
-		p->eps[i] = EPS_MIN;
+		tau_guess(p, i, tau);
 	}
 }
 
@@ -404,14 +416,14 @@ bool ffe_path_short(struct ffe_path *p, const struct ffe_exchange *e,
 
 	p->seq++;
 	if (ffe_path_min_rtt(p) - e->rtt < path_fall(p, e) ||
-	    !isfinite(c->sigma)) {
+	    p->age < SHORT_RUN) {
 		p->short_run = 0;
 		return false;
 	}
 	/* the clock itself is in question: that is not for the path to say */
 	if (now.leg[0] < -e->rtt || now.leg[1] < -e->rtt)
 		return false;
-	if (level_find(p, e->rtt, now.leg, c->sigma, 1))
+	if (isfinite(c->sigma) && level_find(p, e->rtt, now.leg, c->sigma, 1))
 		return false;
 
 	p->shorts[p->short_at] = now;
@@ -455,6 +467,10 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 		share = level_share(&p->level);
 		p->level.d[0] -= fall * share;
 		p->level.d[1] -= fall * (1 - share);
+		/* a first exchange may have waited for seconds: guess again */
+		if (fall > e->rtt)
+			for (i = 0; i < 2; i++)
+				tau_guess(p, i, fmax(e->rtt * PRIOR_TAU, p->floor));
 		return 0;
 	}
 
@@ -533,9 +549,7 @@ static void level_scatter(struct ffe_path *p, const double leg[2], unsigned int 
 			mean += (ring_back(p, i)->leg[j] - leg[j]) / n;
 		if (mean < 3 * p->level.tau[j])
 			continue;
-		p->level.tau[j] = mean;
-		p->tail[j] = TAIL_MIN * mean;
-		p->eps[j] = EPS_MIN;
+		tau_guess(p, j, mean);
 	}
 }
 
@@ -571,15 +585,27 @@ static uint32_t path_rise(struct ffe_path *p, const struct ffe_clock *c)
 	return ev;
 }
 
+/* Keep the two smallest values, the smaller one first. */
+static void two_smallest(double v[2], double next)
+{
+	if (next < v[0]) {
+		v[1] = v[0];
+		v[0] = next;
+	} else if (next < v[1]) {
+		v[1] = next;
+	}
+}
+
 /*
  * Watch the minimum block by block: a rise too small for path_rise(), and
  * minima older than FFE_BLOCKS blocks, which are forgotten.
  */
 static uint32_t path_age(struct ffe_path *p, const struct ffe_clock *c)
 {
-	double low = INFINITY, leg[2] = { INFINITY, INFINITY }, rise;
+	double v[3][2] = { { INFINITY, INFINITY }, { INFINITY, INFINITY },
+			   { INFINITY, INFINITY } };
+	double low = INFINITY, leg[2], rise;
 	unsigned int i;
-	int j;
 
 	if (++p->block_fill < FFE_RING)
 		return 0;
@@ -587,17 +613,19 @@ static uint32_t path_age(struct ffe_path *p, const struct ffe_clock *c)
 	for (i = 0; i < FFE_RING; i++) {
 		const struct ffe_past *e = ring_back(p, i);
 
-		low = fmin(low, e->rtt);
-		for (j = 0; j < 2; j++)
-			leg[j] = fmin(leg[j], e->leg[j]);
+		two_smallest(v[0], e->leg[0]);
+		two_smallest(v[1], e->leg[1]);
+		two_smallest(v[2], e->rtt);
 	}
-	rise = low - ffe_path_min_rtt(p);
+	leg[0] = v[0][1];
+	leg[1] = v[1][1];
+	rise = v[2][1] - ffe_path_min_rtt(p);
 	if (rise > BLOCK_RISE * path_tau(p) / 2 + 6 * p->floor)
-		return level_change(p, low, leg, FFE_RING, c->sigma);
+		return level_change(p, v[2][1], leg, FFE_RING, c->sigma);
 
 	/* the minimum has been seen again: the route is what it seemed */
 	p->asym_held = ffe_path_asym(p);
-	p->block[p->block_at] = low;
+	p->block[p->block_at] = v[2][0];
 	p->block_at = (p->block_at + 1) % FFE_BLOCKS;
 	if (p->block_n < FFE_BLOCKS) {
 		p->block_n++;
@@ -629,13 +657,20 @@ void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
 	double sane = 1 - fit->alien;
 	int i;
 
-	p->floor += (sqrt(e->var) - p->floor) / TAU_N;
+	p->floor += (sqrt(e->var) - p->floor) / fmin(p->age + 2.0, TAU_N);
 	for (i = 0; i < 2; i++) {
 		double w = sane - fit->heavy[i], *tau = &p->level.tau[i];
 
 		if (w > 0) {
 			p->tau_n[i] = fmin(p->tau_n[i] + w, TAU_N);
 			*tau += w * (fmax(fit->excess[i], 0) - *tau) / p->tau_n[i];
+			p->tau_fast[i] += w * (fmax(fit->excess[i], 0) - p->tau_fast[i]) /
+					  fmin(p->tau_n[i], TAU_FAST_N);
+			if (p->tau_fast[i] > TAU_FAST * *tau ||
+			    p->tau_fast[i] < *tau / TAU_FAST) {
+				*tau = p->tau_fast[i];
+				p->tau_n[i] = fmin(p->tau_n[i], TAU_FAST_N);
+			}
 			*tau = fmax(*tau, p->floor);
 		}
 		if (fit->heavy[i] > 0.5)

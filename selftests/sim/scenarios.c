@@ -70,6 +70,11 @@ static const struct sim_event start_events[] = {
 	{ SIM_END, 0, 0, 0, 0, 0 },
 };
 
+static const struct sim_event slow_first_events[] = {
+	{ SIM_ROUTE, 0, 17, 1500e3, 200e3, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
 static const struct sim_event step_shift_events[] = {
 	{ SIM_LOSE, 6 * HOUR, 0, 300e6, 0, 0 },
 	{ SIM_RATE, 6 * HOUR, 0, 30, 0, 0 },
@@ -266,6 +271,11 @@ const struct sim_case sim_cases[] = {
 	.win = { { "", 4 * HOUR, 0, 9.4, 38, 300, 0, false } },
 	.sources = SHOULD ": as if it had not been",
 }, {
+	.sc = { "slowfirst", "first exchange waits for 1.7 s", 12, 16, OSC, LAN,
+		.events = slow_first_events },
+	.win = { { "", 600, 0, 2.32, 9.3, 100, 0, false } },
+	.sources = SHOULD ": as A after ten minutes",
+}, {
 	.sc = { "step+shift", "D, and the path 400 us longer from then on", 12,
 		16, OSC, LAN, .events = step_shift_events },
 	/* half the new minimum RTT is 200 us more than half the run's */
@@ -377,7 +387,9 @@ const struct sim_case sim_cases[] = {
 }, {
 	.sc = { "spoiled", "2 % garbage, 1 % stamped up to 150 us late", 24, 16,
 		OSC, LAN, .events = spoil_events },
-	.win = { { "", 4 * HOUR, 0, 2.5, 12, 100, 0, false } },
+	.win = { { "", 4 * HOUR, 0, 2.5, 12, 100, 1, false } },
+	/* of 200 seeds, 3 took a run of late stamps for a shorter path */
+	.bad_ok = 0.03, .cover = 0.99,
 	.sources = SHOULD,
 }, {
 	.sc = { "lognormal", "long-tailed queueing", 24, 16, OSC,
@@ -431,7 +443,8 @@ const struct sim_case sim_cases[] = {
 }, {
 	.sc = { "skewed", "nominal period 400 ppm wrong", 12, 64, .period_ns = 1,
 		.skew_ppm = -400, .wander = 1e-9, MID },
-	.win = { { "", 4 * HOUR, 0, 25, 100, 400, 0, false } },
+	/* 450 exchanges find the minimum RTT to 5 us, as C64's 1350 to 3 */
+	.win = { { "", 4 * HOUR, 0, 25, 100, 400, 10, false } },
 	.sources = SHOULD,
 },
 };

@@ -40,6 +40,7 @@ struct sim_window {
  * @recover_s: limit for the median over seeds of the time it takes [s]
  * @recover_to: end of the time looked at [s]; 0 for the end
  * @cover: part of all samples the bound has to cover; 0 for 0.999
+ * @bad_ok: part of the seeds that may fail; one may as soon as it is not 0
  * @sources: where the limits come from
  */
 struct sim_case {
@@ -50,6 +51,7 @@ struct sim_case {
 	double			recover_s;
 	double			recover_to;
 	double			cover;
+	double			bad_ok;
 	const char		*sources;
 };
 

@@ -8,8 +8,9 @@
  * meant for, is in scenarios.h.  The bound must cover 99.9 % of all samples of
  * all seeds, from each one's first map on.  A seed fails by itself when its
  * bound covers less than 95 %, when an error in a window exceeds the
- * scenario's worst case, or when it does not recover; no failing seed is
- * accepted, and each is printed so that -s -n 1 -o -v shows it.
+ * scenario's worst case, or when it does not recover; none is accepted but
+ * where scenarios.c says so, and each is printed so that -s -n 1 -o -v shows
+ * it.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -198,7 +199,7 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 	static double recovery[SEEDS_MAX], rtt[SEEDS_MAX];
 	struct ffe *f = malloc(ffe_size());
 	double worst_cover = 1, samples = 0, covered = 0;
-	unsigned int i, w, bad = 0;
+	unsigned int i, w, bad = 0, accepted;
 	char name[200];
 
 	if (!f) {
@@ -255,8 +256,10 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 	for (w = 0; w < SIM_WINDOWS && c->win[w].label; w++)
 		window_check(c, &c->win[w], &tally[w], seeds,
 			     score_median(rtt, seeds));
-	snprintf(name, sizeof(name), "%s: no failing seed of %u", c->sc.name, seeds);
-	tap(!bad, name);
+	accepted = (unsigned int)ceil(c->bad_ok * seeds);
+	snprintf(name, sizeof(name), "%s: %u failing seeds of %u, at most %u", c->sc.name,
+		 bad, seeds, accepted);
+	tap(bad <= accepted, name);
 	snprintf(name, sizeof(name), "%s: bound covers %.5f (worst seed %.5f) >= %g",
 		 c->sc.name, covered / samples, worst_cover,
 		 c->cover > 0 ? c->cover : COVERAGE);

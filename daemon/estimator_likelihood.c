@@ -84,15 +84,19 @@ static void tilted(double slope, double width, double *logz, double *mean,
 /**
  * ffe_truncated - moments of a standard normal variable kept inside [a, b]
  * @a: lower end
- * @b: upper end, > @a
+ * @b: upper end, >= @a
  * @logz: log of the probability of [a, b]
  * @mean: mean inside
  * @var: variance inside
  */
 void ffe_truncated(double a, double b, double *logz, double *mean, double *var)
 {
-	bool mirror = a + b < 0;
 	double ma, mb, e, z;
+	bool mirror;
+
+	/* ends that rounding made one */
+	b = fmax(b, a + 1e-30 + 1e-12 * fabs(a));
+	mirror = a + b < 0;
 
 	if (mirror) {
 		double t = -a;

@@ -85,6 +85,17 @@
 #define BLOCK_RISE	0.75
 
 /*
+ * The same when the noise itself is in doubt, as it is when a wrong minimum
+ * has swollen it: most of the block lies nearer to its second smallest than
+ * that lies to the path's minimum, by this factor.  Over the true minimum the
+ * median is seven times as far as the second smallest.
+ */
+#define BLOCK_APART	1.5
+
+/* How near to the minimum a block must come to vouch for it, as part of it. */
+#define SEEN_AGAIN	0.2
+
+/*
  * A direction's change is told from none when it exceeds this many times its
  * own uncertainty.
  */
@@ -604,8 +615,9 @@ static uint32_t path_age(struct ffe_path *p, const struct ffe_clock *c)
 {
 	double v[3][2] = { { INFINITY, INFINITY }, { INFINITY, INFINITY },
 			   { INFINITY, INFINITY } };
-	double low = INFINITY, leg[2], rise;
-	unsigned int i;
+	double low = INFINITY, leg[2], rise, spread;
+	unsigned int i, near = 0;
+	uint32_t ev;
 
 	if (++p->block_fill < FFE_RING)
 		return 0;
@@ -620,11 +632,23 @@ static uint32_t path_age(struct ffe_path *p, const struct ffe_clock *c)
 	leg[0] = v[0][1];
 	leg[1] = v[1][1];
 	rise = v[2][1] - ffe_path_min_rtt(p);
+	spread = rise / BLOCK_APART;
+	for (i = 0; i < FFE_RING; i++)
+		near += ring_back(p, i)->rtt < v[2][1] + spread;
+	if (rise > 6 * p->floor && near > FFE_RING / 2) {
+		/* the noise was measured from a minimum that is not theirs */
+		ev = level_change(p, v[2][1], leg, FFE_RING, c->sigma);
+		for (i = 0; i < 2; i++)
+			if (p->level.tau[i] > spread)
+				tau_guess(p, (int)i, spread);
+		return ev;
+	}
 	if (rise > BLOCK_RISE * path_tau(p) / 2 + 6 * p->floor)
 		return level_change(p, v[2][1], leg, FFE_RING, c->sigma);
 
 	/* the minimum has been seen again: the route is what it seemed */
-	p->asym_held = ffe_path_asym(p);
+	if (rise < SEEN_AGAIN * ffe_path_min_rtt(p))
+		p->asym_held = ffe_path_asym(p);
 	p->block[p->block_at] = v[2][0];
 	p->block_at = (p->block_at + 1) % FFE_BLOCKS;
 	if (p->block_n < FFE_BLOCKS) {
@@ -657,7 +681,8 @@ void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
 	double sane = 1 - fit->alien;
 	int i;
 
-	p->floor += (sqrt(e->var) - p->floor) / fmin(p->age + 2.0, TAU_N);
+	/* one exchange with a wild error may not set it for the next ones */
+	p->floor = fmin(sqrt(e->var), 2 * p->floor);
 	for (i = 0; i < 2; i++) {
 		double w = sane - fit->heavy[i], *tau = &p->level.tau[i];
 

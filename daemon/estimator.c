@@ -72,7 +72,7 @@
  */
 #define CLOCK_YOUNG	32
 
-/* Time ahead for which rate_bound is good [s]. */
+/* Time ahead for which rate_bound is good, at least [s]. */
 #define RATE_HORIZON	3600.0
 
 /* The bound may not be called synchronised until the rate is this good. */
@@ -559,6 +559,12 @@ static double held_window(const struct ffe *f)
 	return sqrt(2 * sqrt(f->meas_var * step / q2));
 }
 
+/* Time without stamps after which the clock is in holdover [s]. */
+static double held_after(const struct ffe *f)
+{
+	return fmax(held_window(f), 4 * fmax(f->interval, f->cfg.poll_min_s));
+}
+
 static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 {
 	struct ffe_exchange e;
@@ -571,7 +577,7 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 		return stamp_use(f, s);
 
 	dt = clock_advance(f, s->tf);
-	if (f->interval > 0 && dt > fmax(held_window(f), 4 * f->interval))
+	if (f->interval > 0 && dt > held_after(f))
 		ev |= FFE_EV_HELD_LONG;
 	f->interval += (dt - f->interval) / (f->interval > 0 ? 16 : 1);
 	f->wander.now += dt;
@@ -607,6 +613,7 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 {
 	const struct ffe_belief *b = &f->belief;
+	double horizon = fmax(RATE_HORIZON, 2 * f->cfg.poll_max_s);
 	double ns, age, whole, pxx, later;
 
 	memset(m, 0, sizeof(*m));
@@ -628,11 +635,11 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 	m->time_ns = time_add(f->time_ns, whole);
 
 	pxx = ffe_wander_hold(&f->wander, b, age);
-	later = ffe_wander_hold(&f->wander, b, age + RATE_HORIZON);
+	later = ffe_wander_hold(&f->wander, b, age + horizon);
 	m->est_error_ns = sqrt(pxx);
 	m->bound_ns = (f->have_path ? ffe_path_asym(&f->path) : f->start_bound) +
 		      f->root + BOUND_SIGMA * sqrt(pxx) + f->excursion;
-	m->rate_bound = BOUND_SIGMA * (sqrt(later) - sqrt(pxx)) / RATE_HORIZON /
+	m->rate_bound = BOUND_SIGMA * (sqrt(later) - sqrt(pxx)) / horizon /
 			NS_PER_S;
 	m->rate_est = sqrt(b->pyy + b->q2 * age) / NS_PER_S;
 
@@ -640,7 +647,7 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 		m->status = FFE_SUSPECT;
 	else if (sqrt(b->pyy) > WARM_RATE)
 		m->status = FFE_WARMUP;
-	else if (age > fmax(held_window(f), 4 * f->interval))
+	else if (age > held_after(f))
 		m->status = FFE_HOLDOVER;
 	else
 		m->status = FFE_SYNC;

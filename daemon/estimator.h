@@ -106,7 +106,7 @@ enum ffe_status {
  * @est_error_ns: estimated error at @counter, 1 sigma, without the asymmetry
  *	[ns]
  * @rate_bound: growth of the bound per elapsed time [dimensionless]; good for
- *	the time the caller may stay without a new map, one hour at least
+ *	an hour or two longest polls without a new map, whichever is longer
  * @rate_est: 1 sigma of the rate error at @counter [dimensionless]
  * @status: see &enum ffe_status
  * @events: what the last stamp did, FFE_EV_*
@@ -146,8 +146,10 @@ struct ffe_prior {
  *	0 takes 1e-3, at most 1e-2
  * @stamp_noise_ns: 1 sigma of reading the counter at the wire on either side
  *	[ns]; 0 takes 50
- * @poll_min_s: shortest poll interval the daemon uses [s]; 0 takes 1
- * @poll_max_s: longest [s]; 0 takes 1024
+ * @poll_min_s: shortest poll interval the daemon uses [s]; 0 takes 1.  Only
+ *	says when silence is holdover.
+ * @poll_max_s: longest [s]; 0 takes 1024.  Only says for how long rate_bound
+ *	must be good.
  * @prior: from a state file, or NULL
  *
  * Nothing here is to be tuned to a path or an oscillator; everything of that

@@ -118,6 +118,12 @@ static const struct sim_event down_events[] = {
 	{ SIM_END, 0, 0, 0, 0, 0 },
 };
 
+static const struct sim_event better_events[] = {
+	/* from 20 ms of round trip to 200 us */
+	{ SIM_ROUTE, 8 * HOUR, 24 * HOUR, -9700, -10100, 0 },
+	{ SIM_END, 0, 0, 0, 0, 0 },
+};
+
 static const struct sim_event flap_events[] = {
 	{ SIM_ROUTE, 4 * HOUR, 4 * HOUR + 400, 2000, 0, 1000 },
 	{ SIM_END, 0, 0, 0, 0, 0 },
@@ -344,6 +350,16 @@ const struct sim_case sim_cases[] = {
 	/* decided on one exchange, whose own delay is part of the verdict */
 	.win = { { "", 8 * HOUR, 0, 400, 600, 1500, 2000, false } },
 	.sources = SHOULD,
+}, {
+	.sc = { "better", "a route a hundred times shorter, 200 us less even", 24, 16,
+		OSC, .base_us = { 9800, 10200 }, .queue_us = { 20, 20 },
+		.events = better_events },
+	/* 200 us off before, as half the difference of the directions */
+	.win = {
+		{ "before", 4 * HOUR, 8 * HOUR, 202, 210, 250, 9100, false },
+		{ "after", 8.1 * HOUR, 0, 2.5, 10, 60, 0, false },
+	},
+	.sources = SHOULD ": the better path ends the old asymmetry",
 }, {
 	.sc = { "flap", "2 ms longer to the server for 400 of every 1000 s", 24,
 		16, OSC, MID, .events = flap_events },

@@ -60,11 +60,14 @@
  * never agree, so many in a row win anyway: nothing may lock us out.
  *
  * Stamps that another route could explain wait for the path to decide, which
- * takes it 20 (QUICK_N); half as many again, and they win as well.
+ * takes it 20 (QUICK_N) unless they scatter; half as many again, and they are
+ * booked as a route all the same.
  */
 #define JUMP_AGREE	2
 #define JUMP_ANYWAY	8
 #define ROUTE_ANYWAY	30
+
+#define LEVEL_EVENTS	(FFE_EV_UPSHIFT | FFE_EV_DOWNSHIFT)
 
 /*
  * Stamps after a start or restart before the clock may tell how the path
@@ -367,13 +370,18 @@ static void clock_release(struct ffe *f, double sigma)
 	f->used = 0;
 }
 
-/* Has the minimum risen?  And what that means for the clock. */
+/*
+ * Has the minimum risen?  And what that means for the clock.  With @book the
+ * last ROUTE_ANYWAY exchanges make a route whatever the path thinks of them.
+ */
 static uint32_t path_after(struct ffe *f, const struct ffe_exchange *e,
-			   const struct ffe_clock *c)
+			   const struct ffe_clock *c, bool book)
 {
 	double min_rtt = ffe_path_min_rtt(&f->path);
 	uint32_t ev = ffe_path_after(&f->path, e, c);
 
+	if (book && !(ev & LEVEL_EVENTS))
+		ev |= ffe_path_book(&f->path, ROUTE_ANYWAY, c);
 	if (ev & FFE_EV_MOVED)
 		clock_release(f, fmax(min_rtt, ffe_path_min_rtt(&f->path)) / 2);
 	return ev;
@@ -425,7 +433,7 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	off = fmax(e.in - c.x, c.x - e.out);
 	f->excursion = off > SUSPECT_SIGMA * sqrt(e.var) ? off + e.rtt : 0;
 	ffe_path_learn(&f->path, &e, &box, &fit, &before);
-	ev |= path_after(f, &e, &c);
+	ev |= path_after(f, &e, &c, false);
 
 	/* half the sum of two excess delays that differ: what one exchange says */
 	f->meas_var = (f->path.level.tau[0] * f->path.level.tau[0] +
@@ -530,10 +538,9 @@ static uint32_t suspect_take(struct ffe *f, const struct ffe_stamp *s,
 			       slack + f->cfg.skew_max * dt * NS_PER_S;
 	f->suspects++;
 
-	if (d->route && f->suspects < ROUTE_ANYWAY &&
-	    !ffe_path_drifts(&f->path, f->suspects - 1, c.sigma)) {
-		ev |= path_after(f, e, &c);
-		if (ev & (FFE_EV_UPSHIFT | FFE_EV_DOWNSHIFT))
+	if (d->route && !ffe_path_drifts(&f->path, f->suspects - 1, c.sigma)) {
+		ev |= path_after(f, e, &c, f->suspects >= ROUTE_ANYWAY);
+		if (ev & LEVEL_EVENTS)
 			f->suspects = 0;
 	} else if ((agree && f->suspects >= JUMP_AGREE) ||
 		   f->suspects >= JUMP_ANYWAY) {

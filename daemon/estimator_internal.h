@@ -316,6 +316,8 @@ void ffe_path_learn(struct ffe_path *p, const struct ffe_exchange *e,
 		    const struct ffe_belief *before);
 uint32_t ffe_path_after(struct ffe_path *p, const struct ffe_exchange *e,
 			const struct ffe_clock *c);
+uint32_t ffe_path_book(struct ffe_path *p, unsigned int n,
+		       const struct ffe_clock *c);
 bool ffe_path_far(const struct ffe_path *p, const struct ffe_exchange *e);
 bool ffe_path_rejoin(struct ffe_path *p, double rtt);
 bool ffe_path_drifts(const struct ffe_path *p, unsigned int n, double sigma);

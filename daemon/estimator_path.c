@@ -564,36 +564,55 @@ static void level_scatter(struct ffe_path *p, const double leg[2], unsigned int 
 	}
 }
 
-static uint32_t path_rise(struct ffe_path *p, const struct ffe_clock *c)
+/**
+ * ffe_path_book - the last exchanges are another route's
+ * @p: path
+ * @n: of them, at least 1, at most FFE_RING and as many as there were
+ * @c: the clock
+ *
+ * Return: events.
+ */
+uint32_t ffe_path_book(struct ffe_path *p, unsigned int n,
+		       const struct ffe_clock *c)
 {
-	double d = ffe_path_min_rtt(p), tau = path_tau(p), need = path_need(p);
 	double low = INFINITY, leg[2] = { INFINITY, INFINITY };
-	unsigned int i, n, near = 0;
+	unsigned int i;
 	uint32_t ev;
 
-	for (n = 0; n < p->ring_n && n < SLOW_N; n++) {
-		const struct ffe_past *e = ring_back(p, n);
+	for (i = 0; i < n; i++) {
+		const struct ffe_past *e = ring_back(p, i);
 
-		if (e->rtt < d + need)
-			return 0;
 		low = fmin(low, e->rtt);
 		leg[0] = fmin(leg[0], e->leg[0]);
 		leg[1] = fmin(leg[1], e->leg[1]);
+	}
+	/* level_change() empties the ring but leaves what is in it */
+	ev = level_change(p, low, leg, n, c->sigma);
+	level_scatter(p, leg, n);
+	return ev;
+}
+
+static uint32_t path_rise(struct ffe_path *p, const struct ffe_clock *c)
+{
+	double d = ffe_path_min_rtt(p), tau = path_tau(p), need = path_need(p);
+	unsigned int i, n, near = 0;
+	double low = INFINITY;
+
+	for (n = 0; n < p->ring_n && n < SLOW_N; n++) {
+		double rtt = ring_back(p, n)->rtt;
+
+		if (rtt < d + need)
+			return 0;
+		low = fmin(low, rtt);
 		if (n + 1 != QUICK_N)
 			continue;
 		for (i = 0; i < QUICK_N; i++)
 			if (ring_back(p, i)->rtt < low + QUICK_SPREAD * tau)
 				near++;
 		if (near > QUICK_N / 2)
-			return level_change(p, low, leg, QUICK_N, c->sigma);
+			return ffe_path_book(p, QUICK_N, c);
 	}
-	if (n < SLOW_N)
-		return 0;
-
-	/* level_change() empties the ring but leaves what is in it */
-	ev = level_change(p, low, leg, SLOW_N, c->sigma);
-	level_scatter(p, leg, SLOW_N);
-	return ev;
+	return n < SLOW_N ? 0 : ffe_path_book(p, SLOW_N, c);
 }
 
 /* Keep the two smallest values, the smaller one first. */

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration file of ffclockd: one key and its values per line.
+ *
+ * The parser is pure (text in, structure and messages out); ffclockd.conf(5)
+ * describes the keys.
+ */
+#ifndef FFCLOCKD_CONFIG_H
+#define FFCLOCKD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_PATH		"/etc/ffclockd.conf"
+#define CONFIG_SERVERS_MAX	16
+#define CONFIG_HOST_MAX		254	/* RFC 1035: 253 characters, and the zero */
+#define CONFIG_FILE_MAX		1024
+#define CONFIG_USER_MAX		33	/* useradd(8): 32, and the zero */
+
+/* Poll intervals as log2 s: 1 s to 36 h; RFC 5905 allows 4 to 17 on the wire */
+#define CONFIG_POLL_LO		0
+#define CONFIG_POLL_HI		17
+#define CONFIG_MINPOLL		6	/* 64 s: what public servers ask for */
+#define CONFIG_MAXPOLL		10	/* 1024 s */
+
+enum config_counter {
+	CONFIG_COUNTER_AUTO,
+	CONFIG_COUNTER_DEVICE,
+	CONFIG_COUNTER_TSC,
+	CONFIG_COUNTER_RAW,
+};
+
+enum config_output {
+	CONFIG_OUTPUT_AUTO,
+	CONFIG_OUTPUT_KERNEL,
+	CONFIG_OUTPUT_NONE,
+};
+
+/**
+ * struct config_server - one line 'server HOST ...'
+ * @host: name or address
+ * @line: line of the file it came from
+ * @port: UDP port
+ * @minpoll: shortest poll interval [log2 s]
+ * @maxpoll: longest poll interval [log2 s], not below @minpoll
+ * @iburst: begin with a burst
+ */
+struct config_server {
+	char		host[CONFIG_HOST_MAX];
+	unsigned int	line;
+	uint16_t	port;
+	int8_t		minpoll;
+	int8_t		maxpoll;
+	bool		iburst;
+};
+
+/**
+ * struct config - everything the file says, defaults filled in
+ * @servers: in the order of the file
+ * @n_servers: at least 1 after a successful config_parse()
+ * @counter: raw counter to use
+ * @output: where parameters go
+ * @log_stamps: file the exchanges are appended to; empty: none
+ * @log_map: file the clock's parameters are appended to; empty: none
+ * @user: to run as when started as root; empty: stay
+ * @max_distance_ns: largest root distance of a usable server [ns]
+ * @level: least important priority that is logged (syslog.h)
+ */
+struct config {
+	struct config_server	servers[CONFIG_SERVERS_MAX];
+	size_t			n_servers;
+	enum config_counter	counter;
+	enum config_output	output;
+	char			log_stamps[CONFIG_FILE_MAX];
+	char			log_map[CONFIG_FILE_MAX];
+	char			user[CONFIG_USER_MAX];
+	int64_t			max_distance_ns;
+	int			level;
+};
+
+/* The settings of an empty file: no server */
+void config_defaults(struct config *cfg);
+
+/**
+ * config_parse() - read a configuration
+ * @cfg: receives the settings; begins with config_defaults()
+ * @text: content of the file; any bytes
+ * @len: its length
+ * @name: name of the file for messages
+ * @err: receives one line per error, 'NAME:LINE: what is wrong, what is
+ *	allowed'; at most 20 of them
+ *
+ * Return: 0, or the number of errors found
+ */
+int config_parse(struct config *cfg, const char *text, size_t len, const char *name, FILE *err);
+
+/**
+ * config_load() - read a configuration file
+ * @cfg: as config_parse()
+ * @path: file of at most 1 MiB
+ * @err: as config_parse()
+ *
+ * Return: 0, or the number of errors found
+ */
+int config_load(struct config *cfg, const char *path, FILE *err);
+
+#endif /* FFCLOCKD_CONFIG_H */

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* ffclockd: options, start, stop. */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "counter.h"
+#include "disruption.h"
+#include "log.h"
+#include "loop.h"
+#include "notify.h"
+#include "output.h"
+#include "privs.h"
+#include "query.h"
+#include "replay.h"
+#include "sync.h"
+
+#define NSEC		INT64_C(1000000000)
+#define STATUS_NS	(10 * NSEC)	/* STATUS= line of the service manager */
+
+#ifndef FFCLOCK_VERSION
+#define FFCLOCK_VERSION	"0.1"
+#endif
+
+const char *argp_program_version = "ffclockd " FFCLOCK_VERSION;
+
+enum {
+	OPT_CHECK = 0x100,
+	OPT_REPLAY,
+	OPT_MAP,
+	OPT_PERIOD,
+};
+
+struct options {
+	const char	*config;
+	const char	*replay;
+	const char	*map;
+	double		period_ns;
+	int		debug;
+	bool		syslog;
+	bool		check;
+	bool		query;
+	char		**servers;
+	int		n_servers;
+};
+
+static const struct argp_option option_list[] = {
+	{ "config", 'c', "FILE", 0, "Configuration (default " CONFIG_PATH ")", 0 },
+	{ "debug", 'd', NULL, 0, "Say more, on standard error: every update; twice: everything", 0 },
+	{ "syslog", 's', NULL, 0, "Messages to syslog instead of standard error", 0 },
+	{ "check", OPT_CHECK, NULL, 0, "Check the configuration and exit", 1 },
+	{ "query", 'Q', NULL, 0, "Ask the servers once, print the system clock's offset and its "
+	  "bound, and exit", 1 },
+	{ "replay", OPT_REPLAY, "STAMPS", 0, "Run the estimator over a stamp file and exit", 1 },
+	{ "map", OPT_MAP, "FILE", 0, "With --replay: write the clock's parameters there", 1 },
+	{ "period", OPT_PERIOD, "NS", 0, "With --replay: nominal period of the file's counter "
+	  "(default: as the file's header says, else 1)", 1 },
+	{ 0 },
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	char *end;
+
+	switch (key) {
+	case 'c':
+		o->config = arg;
+		break;
+	case 'd':
+		o->debug++;
+		break;
+	case 's':
+		o->syslog = true;
+		break;
+	case OPT_CHECK:
+		o->check = true;
+		break;
+	case 'Q':
+		o->query = true;
+		break;
+	case OPT_REPLAY:
+		o->replay = arg;
+		break;
+	case OPT_MAP:
+		o->map = arg;
+		break;
+	case OPT_PERIOD:
+		o->period_ns = strtod(arg, &end);
+		if (end == arg || *end || !(o->period_ns >= 0.01 && o->period_ns <= 1e6))
+			argp_error(state, "--period: '%s' is not a number of ns from 0.01 to 1e6",
+				   arg);
+		break;
+	case ARGP_KEY_ARGS:
+		o->servers = state->argv + state->next;
+		o->n_servers = state->argc - state->next;
+		break;
+	case ARGP_KEY_END:
+		if (o->n_servers && !o->query)
+			argp_error(state, "servers are arguments of -Q only; else they are in the "
+				   "configuration");
+		if (o->check + o->query + !!o->replay > 1)
+			argp_error(state, "give only one of --check, -Q, --replay");
+		if ((o->map || o->period_ns > 0) && !o->replay)
+			argp_error(state, "--map and --period belong to --replay");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	.options	= option_list,
+	.parser		= parse_option,
+	.args_doc	= "\n-Q [SERVER...]\n--check\n--replay STAMPS",
+	.doc		= "Synchronise the feed-forward clock to NTP servers.",
+};
+
+/* Other modes ------------------------------------------------------------- */
+
+/* The period a stamp file's own header states, 0 if none */
+static double header_period(const char *path)
+{
+	char line[256];
+	double v = 0;
+	FILE *f;
+	int i;
+
+	if (!strcmp(path, "-"))
+		return 0;
+	f = fopen(path, "re");
+	if (!f)
+		return 0;	/* the replay says so */
+	for (i = 0; i < 4 && fgets(line, sizeof(line), f) && line[0] == '#'; i++)
+		if (sscanf(line, "# period_ns %lf", &v) == 1)
+			break;
+	fclose(f);
+	return v >= 0.01 && v <= 1e6 ? v : 0;
+}
+
+static int run_replay(const struct options *o)
+{
+	double period = o->period_ns > 0 ? o->period_ns : header_period(o->replay);
+	FILE *map = NULL;
+	int ret;
+
+	if (o->map) {
+		map = fopen(o->map, "we");
+		if (!map) {
+			log_err("%s: %s", o->map, strerror(errno));
+			return 1;
+		}
+	}
+	ret = replay_main(o->replay, period > 0 ? period : 1, map, stderr);
+	if (map && fclose(map)) {
+		log_err("%s: %s", o->map, strerror(errno));
+		ret = 1;
+	}
+	return ret;
+}
+
+/* Servers of the command line, written as a configuration: the same checks */
+static int query_config(const struct options *o, struct config *cfg)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	int i, ret;
+
+	if (!f) {
+		log_err("out of memory");
+		return -1;
+	}
+	for (i = 0; i < o->n_servers; i++)
+		fprintf(f, "server %s\n", o->servers[i]);
+	if (fclose(f)) {
+		free(text);
+		return -1;
+	}
+	ret = config_parse(cfg, text, len, "command line", stderr);
+	free(text);
+	return ret;
+}
+
+/* The daemon -------------------------------------------------------------- */
+
+struct daemon {
+	struct loop		*loop;
+	struct sync		*sync;
+	struct loop_fd		signals;
+	struct loop_timer	watchdog;
+	struct loop_timer	status;
+	int64_t			watchdog_ns;
+};
+
+static void on_signal(void *arg, uint32_t events)
+{
+	struct signalfd_siginfo si;
+	struct daemon *d = arg;
+
+	(void)events;
+	if (read(d->signals.fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == SIGHUP) {
+		log_notice("SIGHUP: the configuration is read at start only; restart instead");
+		return;
+	}
+	log_notice("%s: ending", strsignal((int)si.ssi_signo));
+	loop_stop(d->loop);
+}
+
+static void on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+
+	notify_send("WATCHDOG=1");
+	loop_timer_set(d->loop, &d->watchdog, d->watchdog_ns);
+}
+
+static void on_status(void *arg)
+{
+	struct daemon *d = arg;
+	char line[256] = "STATUS=";
+
+	sync_describe(d->sync, line + strlen(line), sizeof(line) - strlen(line));
+	notify_send(line);
+	loop_timer_set(d->loop, &d->status, STATUS_NS);
+}
+
+static void on_disruption(void *arg)
+{
+	sync_check_counter(arg);
+}
+
+static struct output *add_output(struct output *list, struct output *o)
+{
+	if (o)
+		o->next = list;
+	return o;
+}
+
+/* Return: whether all that the configuration asks for is there */
+static bool make_outputs(const struct config *cfg, struct counter *counter, struct output **list,
+			 bool *kernel)
+{
+	int fd = counter_device_fd(counter);
+	struct output *o;
+
+	*list = NULL;
+	*kernel = false;
+	if (cfg->output == CONFIG_OUTPUT_KERNEL && fd < 0) {
+		log_err("output kernel: the counter is %s, not the kernel module's (modprobe "
+			"ffclock)", counter_name(counter));
+		return false;
+	}
+	if (cfg->output != CONFIG_OUTPUT_NONE && fd >= 0) {
+		o = add_output(*list, output_kernel_new(fd));
+		if (!o)
+			goto fail;
+		*list = o;
+		*kernel = true;
+	}
+	if (*cfg->log_stamps || *cfg->log_map) {
+		o = add_output(*list, output_log_new(cfg, counter));
+		if (!o)
+			goto fail;
+		*list = o;
+	}
+	if (!*kernel)
+		log_info("no output to the kernel: only following the servers");
+	return true;
+
+fail:
+	if (*list)
+		(*list)->ops->destroy(*list);
+	*list = NULL;
+	return false;
+}
+
+static int watch_signals(struct daemon *d)
+{
+	sigset_t set;
+	int err;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	d->signals.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (d->signals.fd < 0)
+		return -errno;
+	d->signals.cb = on_signal;
+	d->signals.arg = d;
+	err = loop_add(d->loop, &d->signals, EPOLLIN);
+	return err;
+}
+
+static int run(const struct config *cfg)
+{
+	struct daemon d = { .signals.fd = -1 };
+	struct disruption *disruption = NULL;
+	struct output *outputs;
+	struct counter *counter;
+	bool kernel;
+	int err, ret = 1;
+
+	counter = counter_open(cfg->counter);
+	if (!counter)
+		return 1;
+	d.loop = loop_new();
+	if (!d.loop) {
+		log_err("event loop: %s", strerror(errno));
+		goto close_counter;
+	}
+	if (!make_outputs(cfg, counter, &outputs, &kernel))
+		goto free_loop;
+	d.sync = sync_new(cfg, counter, d.loop, outputs);
+	if (!d.sync) {
+		log_err("cannot set up the servers: out of memory");
+		goto free_loop;
+	}
+	err = watch_signals(&d);
+	if (err) {
+		log_err("signals: %s", strerror(-err));
+		goto free_sync;
+	}
+	disruption = disruption_watch(d.loop, counter_device_fd(counter), on_disruption, d.sync);
+	if (!disruption) {
+		log_err("cannot watch for disruptions: %s", strerror(errno));
+		goto free_sync;
+	}
+	if (privs_drop(cfg->user, kernel))
+		goto free_disruption;
+
+	d.watchdog.cb = on_watchdog;
+	d.watchdog.arg = &d;
+	d.watchdog_ns = notify_watchdog_ns();
+	if (d.watchdog_ns)
+		loop_timer_set(d.loop, &d.watchdog, d.watchdog_ns);
+	d.status.cb = on_status;
+	d.status.arg = &d;
+	loop_timer_set(d.loop, &d.status, NSEC);
+
+	log_notice("version " FFCLOCK_VERSION ", counter %s, %zu server%s, output %s",
+		   counter_name(counter), cfg->n_servers, cfg->n_servers == 1 ? "" : "s",
+		   kernel ? "kernel" : "none");
+	sync_start(d.sync);
+	notify_send("READY=1");
+	err = loop_run(d.loop);
+	if (err)
+		log_err("event loop: %s", strerror(-err));
+	else
+		ret = 0;
+	notify_send("STOPPING=1");
+
+free_disruption:
+	disruption_free(disruption);
+free_sync:
+	sync_free(d.sync);
+free_loop:
+	if (d.signals.fd >= 0)
+		close(d.signals.fd);
+	loop_free(d.loop);
+close_counter:
+	counter_close(counter);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .config = CONFIG_PATH };
+	static struct config cfg;
+	int bad;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	log_setup(o.debug > 1 ? LOG_DEBUG : o.debug ? LOG_INFO : LOG_NOTICE, o.syslog);
+	if (o.replay)
+		return run_replay(&o);
+
+	if (o.query && o.n_servers)
+		bad = query_config(&o, &cfg);
+	else
+		bad = config_load(&cfg, o.config, stderr);
+	if (bad)
+		return 1;
+	if (o.check) {
+		printf("%s: ok\n", o.config);
+		return 0;
+	}
+	/* the command line adds to what the file asks for */
+	if (o.debug)
+		cfg.level = o.debug > 1 ? LOG_DEBUG : LOG_INFO;
+	log_setup(cfg.level, o.syslog);
+	if (o.query) {
+		if (!o.debug)
+			log_setup(LOG_WARNING, o.syslog);
+		return query_main(&cfg);
+	}
+	return run(&cfg);
+}

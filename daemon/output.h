@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Outputs: whoever takes the clock's parameters, the stamps, or both.
+ */
+#ifndef FFCLOCKD_OUTPUT_H
+#define FFCLOCKD_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "counter.h"
+#include "estimator.h"
+#include "source.h"
+
+struct output;
+
+/**
+ * struct output_update - the clock, as it is to be from now on
+ * @map: the clock; UTC without a leap second that is still pending
+ * @epoch: epoch of its counter
+ * @leap_change: pending leap second: +1, -1 or 0
+ * @leap_utc_sec: first UTC second after it [s]
+ * @tai_offset: TAI - UTC [s], 0: unknown
+ * @next_s: when the next update is expected [s], at least 1
+ * @moved: the clock was set anew, not refined: what is continuous should not
+ *	run after it
+ */
+struct output_update {
+	struct ffe_map	map;
+	uint32_t	epoch;
+	int		leap_change;
+	int64_t		leap_utc_sec;
+	int		tai_offset;
+	uint32_t	next_s;
+	bool		moved;
+};
+
+/**
+ * struct output_ops - one sort of output; members it has no use for are NULL
+ * @name: for messages
+ * @update: new parameters.  Return: 0; -ESTALE: the counter's epoch is another
+ *	one by now; another -errno: told the log already
+ * @stamp: server number @server made an exchange; @s is what the estimator got
+ * @note: something happened that a reader of the log should know
+ * @destroy: flush and free
+ */
+struct output_ops {
+	const char	*name;
+	int		(*update)(struct output *o, const struct output_update *u);
+	void		(*stamp)(struct output *o, unsigned int server, const struct ffe_stamp *s);
+	void		(*note)(struct output *o, const char *text);
+	void		(*destroy)(struct output *o);
+};
+
+/**
+ * struct output - the part all sorts have; the first member of theirs
+ * @ops: sort
+ * @next: of the list the owner keeps
+ */
+struct output {
+	const struct output_ops	*ops;
+	struct output		*next;
+};
+
+/**
+ * output_kernel_new() - the kernel module's clock
+ * @fd: of /dev/ffclock, remains the caller's
+ *
+ * Return: the output; NULL when out of memory
+ */
+struct output *output_kernel_new(int fd);
+
+/**
+ * output_log_new() - stamp and map logs
+ * @cfg: names the files and the servers
+ * @counter: for the files' headers
+ *
+ * With more than one server each has a stamp file of its own, FILE.HOST, since a
+ * replay takes the stamps of one path.  Files are appended to.
+ *
+ * Return: the output, or NULL after an error message
+ */
+struct output *output_log_new(const struct config *cfg, const struct counter *counter);
+
+#endif /* FFCLOCKD_OUTPUT_H */

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stamp and map logs: what ffclockd --replay and the traces' scorer read.
+ *
+ * stamps:	Ta Tb Te Tf	raw reading, s, s, raw reading
+ * map:		raw_now T0 C0 rate
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "output.h"
+#include "replay.h"
+
+#define NSEC	INT64_C(1000000000)
+
+struct output_log {
+	struct output	base;
+	FILE		*stamps[CONFIG_SERVERS_MAX];
+	FILE		*map;
+};
+
+static FILE *open_log(const char *path)
+{
+	FILE *f = fopen(path, "ae");
+
+	if (!f) {
+		log_err("%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	/* whole lines, so that somebody can follow the file */
+	setvbuf(f, NULL, _IOLBF, 0);
+	return f;
+}
+
+static void log_stamp(struct output *o, unsigned int server, const struct ffe_stamp *s)
+{
+	struct output_log *l = (struct output_log *)o;
+	FILE *f = l->stamps[server];
+
+	/* the format has no times before 1970, and the estimator takes none */
+	if (!f || s->tb < 0 || s->te < 0)
+		return;
+	fprintf(f, "%" PRIu64 " %" PRId64 ".%09" PRId64 " %" PRId64 ".%09" PRId64 " %" PRIu64 "\n",
+		s->ta, s->tb / NSEC, s->tb % NSEC, s->te / NSEC, s->te % NSEC, s->tf);
+}
+
+static int log_update(struct output *o, const struct output_update *u)
+{
+	struct output_log *l = (struct output_log *)o;
+
+	if (l->map && u->map.status != FFE_UNSYNC)
+		replay_map_line(l->map, &u->map);
+	return 0;
+}
+
+static void log_note(struct output *o, const char *text)
+{
+	struct output_log *l = (struct output_log *)o;
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_SERVERS_MAX; i++)
+		if (l->stamps[i])
+			fprintf(l->stamps[i], "# %s\n", text);
+	if (l->map)
+		fprintf(l->map, "# %s\n", text);
+}
+
+static void log_destroy(struct output *o)
+{
+	struct output_log *l = (struct output_log *)o;
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_SERVERS_MAX; i++)
+		if (l->stamps[i])
+			fclose(l->stamps[i]);
+	if (l->map)
+		fclose(l->map);
+	free(l);
+}
+
+static const struct output_ops log_ops = {
+	.name		= "log",
+	.update		= log_update,
+	.stamp		= log_stamp,
+	.note		= log_note,
+	.destroy	= log_destroy,
+};
+
+struct output *output_log_new(const struct config *cfg, const struct counter *counter)
+{
+	struct output_log *l = calloc(1, sizeof(*l));
+	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 1];
+	unsigned int i;
+
+	if (!l) {
+		log_err("out of memory");
+		return NULL;
+	}
+	l->base.ops = &log_ops;
+	for (i = 0; *cfg->log_stamps && i < cfg->n_servers; i++) {
+		if (cfg->n_servers == 1)
+			snprintf(path, sizeof(path), "%s", cfg->log_stamps);
+		else
+			snprintf(path, sizeof(path), "%s.%s", cfg->log_stamps,
+				 cfg->servers[i].host);
+		l->stamps[i] = open_log(path);
+		if (!l->stamps[i])
+			goto fail;
+		fprintf(l->stamps[i], "# ffclockd stamps: server %s port %u, counter %s\n"
+			"# period_ns %.9f\n"
+			"# Ta[raw] Tb[unix s] Te[unix s] Tf[raw]\n", cfg->servers[i].host,
+			cfg->servers[i].port, counter_name(counter), counter_period_ns(counter));
+	}
+	if (*cfg->log_map) {
+		l->map = open_log(cfg->log_map);
+		if (!l->map)
+			goto fail;
+		fprintf(l->map, "# ffclockd map: counter %s\n# period_ns %.9f\n"
+			"# raw_now T0[raw] C0[unix s] rate[1e-9 s per count]\n",
+			counter_name(counter), counter_period_ns(counter));
+	}
+	return &l->base;
+
+fail:
+	log_destroy(&l->base);
+	return NULL;
+}

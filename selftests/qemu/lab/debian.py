@@ -8,6 +8,7 @@ QEMU live in one minimal chroot per Debian release.
 """
 
 import concurrent.futures
+import fcntl
 import os
 import re
 import shutil
@@ -29,7 +30,8 @@ CHROOT_SUITES = {
 CHROOT_PACKAGES = {
     "bookworm": ["make", "gcc", "libelf1", "sparse"],
     "trixie": ["make", "gcc", "libelf1t64", "sparse",
-               "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios"],
+               "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios",
+               "chrony"],
 }
 # Raised when what is in a chroot changes, so that old ones are made anew.
 CHROOT_FORMAT = "2"
@@ -215,17 +217,20 @@ def unpack_kernel(archive, kernel, packages):
     scratch.rename(dest)
 
 
+def chroot_stamp(suite, headers):
+    """What a chroot is made of, to see whether it must be made anew."""
+    return " ".join([CHROOT_FORMAT] + CHROOT_PACKAGES[suite] + sorted(headers))
+
+
 def make_chroot(suite, headers):
     """A minimal chroot of a Debian release with these headers packages."""
     root = tree.CHROOTS / suite
     packages = CHROOT_PACKAGES[suite] + headers
-    want = " ".join([CHROOT_FORMAT] + packages)
+    want = chroot_stamp(suite, headers)
     stamp = tree.CHROOTS / f"{suite}.packages"
     if stamp.exists() and stamp.read_text().strip() == want and root.is_dir():
         return
     tree.CHROOTS.mkdir(parents=True, exist_ok=True)
-    if stamp.exists():
-        stamp.unlink()
     scratch = tree.CHROOTS / f"{suite}.new"
 
     def remove(path):
@@ -247,16 +252,28 @@ def make_chroot(suite, headers):
     argv += [suite, scratch, *source_lines(CHROOT_SUITES[suite])]
     tree.run(tree.as_root(argv), f"making the {suite} chroot",
              env=dict(os.environ, LC_ALL="C"))
-    remove(root)
+    # Guests may be running out of the old one: it goes after the swap.
+    old = tree.CHROOTS / f"{suite}.old"
+    remove(old)
+    stamp.unlink(missing_ok=True)
+    if root.exists():
+        tree.run(tree.as_root(["mv", root, old]), "putting the old chroot aside")
     tree.run(tree.as_root(["mv", scratch, root]), "putting the chroot in place")
     stamp.write_text(want + "\n")
+    remove(old)
 
 
 def setup(refresh=False):
     """Make or complete the lab.  With refresh, look for newer kernels."""
+    tree.LAB.mkdir(parents=True, exist_ok=True)
+    with open(tree.LAB / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        setup_locked(refresh)
+
+
+def setup_locked(refresh):
     steps = Steps()
     archive = Archive()
-    tree.LAB.mkdir(parents=True, exist_ok=True)
     if not refresh and complete():
         steps.say("complete (scripts/lab-setup --refresh looks for newer kernels)")
         return
@@ -292,10 +309,13 @@ def setup(refresh=False):
 def complete():
     """Is everything there that the plan of the last setup named?"""
     plan = tree.read_plan()
+    headers = {}
     for kernel in plan:
-        packages = tree.CHROOTS / f"{kernel.suite}.packages"
-        if not (kernel.dir / "release").exists() or not packages.exists():
+        if not (kernel.dir / "release").exists():
             return False
-        if f"linux-headers-{kernel.release}" not in packages.read_text().split():
+        headers.setdefault(kernel.suite, []).append(f"linux-headers-{kernel.release}")
+    for suite, names in headers.items():
+        stamp = tree.CHROOTS / f"{suite}.packages"
+        if not stamp.exists() or stamp.read_text().strip() != chroot_stamp(suite, names):
             return False
     return bool(plan)

@@ -134,6 +134,20 @@ def shared_libraries(programs):
     return libs
 
 
+def place_foreign(cpio, name, argv):
+    """A program of the lab's chroot, with its loader and libraries, by a script."""
+    loader, _, path, program = argv
+    listed = tree.run([loader, "--library-path", path, "--list", program], f"libraries of {name}")
+    home = f"lab/foreign/{name}"
+    cpio.copy(f"{home}/{name}", program)
+    cpio.copy(f"{home}/ld.so", loader)
+    for lib in re.findall(r"=> (/\S+) \(0x", listed):
+        if f"{home}/{os.path.basename(lib)}" not in cpio.seen:
+            cpio.copy(f"{home}/{os.path.basename(lib)}", lib)
+    cpio.add(f"lab/bin/{name}", f"#!/bin/sh\nexec /{home}/ld.so --library-path /{home} "
+             f"/{home}/{name} \"$@\"\n".encode(), 0o755)
+
+
 def is_elf(path):
     with open(path, "rb") as f:
         return f.read(4) == b"\x7fELF"
@@ -192,10 +206,13 @@ def build(kernel, path, programs=()):
     for f in sorted((tree.GUEST_TESTS / "lib").glob("*.sh")):
         place(f"lab/lib/{f.name}", f)
     for name in programs:
-        found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        if not found:
-            raise LabError(f"a test wants {name} in the guest and the host has none: "
-                           "run scripts/install-deps")
+        # The last word is the program; one of the lab's chroot brings that
+        # chroot's libraries, which must not mix with the host's.
+        argv = tree.program(name)
+        if len(argv) > 1:
+            place_foreign(cpio, name, argv)
+            continue
+        found = argv[-1]
         place(f"lab/bin/{name}", found)
     for lib in sorted(shared_libraries(elves)):
         # The loader must be where the ELF header says; the rest goes to the

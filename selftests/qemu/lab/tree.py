@@ -130,6 +130,36 @@ def kernels(extras=False):
     return [k for k in plan if extras or not k.extra]
 
 
+def chroot_program(path):
+    """argv prefix of a program in the trixie chroot.
+
+    It is started through that chroot's dynamic loader: no root, no mounts, and
+    all paths and sockets mean the same inside and outside.
+    """
+    root = CHROOTS / "trixie"
+    if not (root / path).exists():
+        raise LabError(f"no {path} in the lab: run scripts/lab-setup")
+    libs = [root / d for d in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu",
+                               "usr/lib/x86_64-linux-gnu/pulseaudio")]
+    return [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path",
+            ":".join(str(d) for d in libs), str(root / path)]
+
+
+def program(name):
+    """argv prefix of a host program: the machine's own, or else the lab's.
+
+    chronyd is in the lab's chroot, because installing chrony on a machine with
+    another time daemon would remove that one.
+    """
+    own = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if own:
+        return [own]
+    for folder in ("usr/sbin", "usr/bin"):
+        if (CHROOTS / "trixie" / folder / name).exists():
+            return chroot_program(f"{folder}/{name}")
+    raise LabError(f"no program {name}: run scripts/install-deps and scripts/lab-setup")
+
+
 def as_root(argv):
     """argv, prefixed so that it runs as root."""
     argv = [str(a) for a in argv]

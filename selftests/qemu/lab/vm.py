@@ -51,9 +51,7 @@ class GuestError(LabError):
 def qemu_command():
     """argv prefix of a QEMU that has vmclock.
 
-    The host's own if new enough, else the one in the trixie chroot, started
-    through that chroot's dynamic loader: it needs no root, no mounts, and all
-    paths and sockets mean the same inside and outside.
+    The host's own if new enough, else the one in the trixie chroot.
     """
     own = shutil.which("qemu-system-x86_64")
     if own:
@@ -61,13 +59,7 @@ def qemu_command():
         if m and (int(m.group(1)), int(m.group(2))) >= QEMU_MINIMUM:
             return [own]
     root = tree.CHROOTS / "trixie"
-    program = root / "usr/bin/qemu-system-x86_64"
-    if not program.exists():
-        raise LabError("no QEMU >= 10.0: run scripts/lab-setup")
-    libs = [root / d for d in ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu",
-                               "usr/lib/x86_64-linux-gnu/pulseaudio")]
-    argv = [str(root / "lib64/ld-linux-x86-64.so.2"), "--library-path",
-            ":".join(str(d) for d in libs), str(program)]
+    argv = tree.chroot_program("usr/bin/qemu-system-x86_64")
     for data in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"):
         argv += ["-L", str(root / data)]
     return argv
@@ -404,16 +396,19 @@ class Guest:
                 raise GuestError("migrated guest does not run")
             time.sleep(0.002)
 
-    def migrate(self, timeout=60, **changes):
+    def migrate(self, timeout=60, spawned=None, **changes):
         """Live migration to a second QEMU; returns (Guest, Migration).
 
         changes are those of Config that may differ on the destination.
+        spawned(Guest) is called once the destination waits for the guest.
         """
         dest = self.successor(**changes)
         incoming = f"unix:{dest.short('migrate')}"
         dest.path("migrate").unlink(missing_ok=True)
         dest.spawn(incoming)
         try:
+            if spawned:
+                spawned(dest)
             began = time.time_ns()
             self.qmp.command("migrate", uri=incoming)
             info = self._wait_migrated(timeout)

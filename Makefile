@@ -76,6 +76,12 @@ check-guest:
 check-guest-%:
 	selftests/run guest --kernel $*
 
+# ---- demo ------------------------------------------------------------------
+
+.PHONY: demo
+demo:
+	demo/run
+
 # ---- style -----------------------------------------------------------------
 
 .PHONY: style
@@ -104,13 +110,15 @@ help:
 	@echo '  userland        library, daemon, tools, tests, into build/user'
 	@echo '  userland-asan, userland-ubsan   the same under a sanitizer'
 	@echo 'Test:'
-	@echo '  check           everything below, one report (needs root or sudo the first time)'
+	@echo '  check           all check-* below, one report (needs root or sudo the first time)'
 	@echo '  check-build     all modules for all kernels'
 	@echo '  check-unit      unit tests, plain and under the sanitizers'
 	@echo '  check-lab       does the harness notice faults?'
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  style           checkpatch on the kernel parts'
+	@echo 'Show:'
+	@echo '  demo            a guest synchronises, migrates, and every clock is watched'
 	@echo 'Lab:'
 	@echo '  deps            install the Debian packages that this needs'
 	@echo '  lab             make build/lab: stock kernels, chroots, QEMU'

@@ -301,7 +301,8 @@ class Guest:
         try:
             line = self.channel.get(timeout)
         except queue.Empty:
-            raise GuestError(f"guest silent for {timeout:.0f} s") from None
+            raise GuestError("guest is silent or late: nothing in "
+                             f"{max(timeout, 0):.0f} s") from None
         if line is None:
             raise GuestError("guest ended without saying success")
         self.transcript.append(line)

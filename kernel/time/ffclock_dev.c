@@ -12,6 +12,7 @@
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "ffclock_internal.h"
@@ -165,6 +166,8 @@ static int ffc_ioc_migration(void __user *arg)
 
 	if (copy_from_user(&m, arg, sizeof(m)))
 		return -EFAULT;
+	if (m.reserved0 || memchr_inv(m.reserved, 0, sizeof(m.reserved)))
+		return -EINVAL;
 	ret = ffclock_get_migration(&m);
 	if (ret)
 		return ret;

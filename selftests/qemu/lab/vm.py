@@ -397,11 +397,13 @@ class Guest:
                 raise GuestError("migrated guest does not run")
             time.sleep(0.002)
 
-    def migrate(self, timeout=60, spawned=None, **changes):
+    def migrate(self, timeout=60, spawned=None, arrived=None, resumed=None,
+                **changes):
         """Live migration to a second QEMU; returns (Guest, Migration).
 
         changes are those of Config that may differ on the destination.
-        spawned(Guest) is called once the destination waits for the guest.
+        Each of these is called with the destination, if given: spawned once it
+        waits for the guest, arrived once it has it, resumed once it runs it.
         """
         dest = self.successor(**changes)
         incoming = f"unix:{dest.short('migrate')}"
@@ -413,8 +415,12 @@ class Guest:
             began = time.time_ns()
             self.qmp.command("migrate", uri=incoming)
             info = self._wait_migrated(timeout)
+            if arrived:
+                arrived(dest)
             dest.wait_running()
             running = time.time_ns()
+            if resumed:
+                resumed(dest)
         except BaseException:
             dest.kill()
             raise

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest of the demo: its samples, and its place on the host's time.
+
+Samples carry the guest's TSC.  A handshake (lab.hosttime) tells now and then
+which TSC value of the guest was which CLOCK_REALTIME of the host, to some 0.1
+us; between two of these a straight line does, since both count with the host's
+TSC.  A migration begins another such relation: a *generation*.
+"""
+
+import bisect
+import csv
+import queue
+import socket
+import statistics
+import time
+
+from lab import hosttime
+from lab.vm import GuestError
+
+from .say import DemoError
+
+# Handshakes for one relation.  Some hundred find a round that nobody interrupted.
+ROUNDS = 500
+# Relations closer than this tell no rate: their bounds, 100 ns, over it are 0.1 ppm.
+RATE_SPAN_NS = 1_000_000_000
+
+
+class Truth:
+    """Guest TSC to the host's CLOCK_REALTIME, for one QEMU process."""
+
+    def __init__(self):
+        self.points = []        # (guest TSC, host ns, bound ns), ascending
+        self.stopped_ns = None  # host ns when this process stopped running the guest
+        self.resumed_ns = None  # host ns when it began to
+
+    def add(self, sample):
+        self.points.append((sample.guest_tsc, sample.host_ns, sample.bound_ns))
+
+    def rate(self):
+        """ns per tick over all its life, or None when that was too short."""
+        if len(self.points) < 2:
+            return None
+        (t0, h0, _), (t1, h1, _) = self.points[0], self.points[-1]
+        return (h1 - h0) / (t1 - t0) if h1 - h0 >= RATE_SPAN_NS else None
+
+    def host(self, tsc, rate):
+        """The host's CLOCK_REALTIME [ns] at a TSC value, and the bound of that."""
+        points = self.points
+        i = bisect.bisect(points, (tsc,))
+        if 0 < i < len(points):
+            (t0, h0, b0), (t1, h1, b1) = points[i - 1], points[i]
+            return h0 + round((tsc - t0) * ((h1 - h0) / (t1 - t0))), max(b0, b1)
+        t0, h0, b0 = points[0] if i == 0 else points[-1]
+        return h0 + round((tsc - t0) * rate), b0
+
+    def tsc(self, host_ns, rate):
+        """The guest's TSC at an instant of the host (outside of the points)."""
+        t0, h0, _ = self.points[0] if host_ns < self.points[0][1] else self.points[-1]
+        return t0 + round((host_ns - h0) / rate)
+
+
+class Machine:
+    """A lab guest that runs ffdemo-guest."""
+
+    def __init__(self, guest, kind, title):
+        self.guest = guest
+        self.kind = kind
+        self.title = title
+        self.truths = [Truth()]
+        self.columns = None
+        self.live = None            # newest sample seen, as a row
+        self.migration = None
+        self.teller = None          # hostpage.Teller, on a guest that is told the time
+        self.answers = queue.Queue()
+
+    def begin(self, arguments, seconds):
+        """Boot, and have ffdemo-guest run."""
+        self.guest.start()
+        self.guest.serve("demo", seconds, f"ffdemo-guest {arguments}")
+        deadline = time.monotonic() + 60
+        while not self.columns:
+            self.hear(self.guest.line(deadline - time.monotonic()))
+        self.relate(5)
+
+    def hear(self, line):
+        """One line that the probe, or the script before it, said."""
+        if line.startswith("columns "):
+            self.columns = line.split(" ", 1)[1].split(",")
+        elif line.startswith("live "):
+            self.live = self.row(line.split(" ", 1)[1].split(","))
+        elif line.startswith(("ffdemo-", "@@lab end", "unknown command")):
+            raise DemoError(f"guest '{self.title}': {line}\n"
+                            f"Its console is {self.guest.path('console')}.")
+        elif line.endswith(" done") or " failed: " in line:
+            self.answers.put(line)
+
+    def row(self, values):
+        """A sample as a dictionary; None for what could not be read."""
+        if len(values) != len(self.columns):
+            raise DemoError(f"guest '{self.title}' sent a sample of {len(values)} values, "
+                            f"not {len(self.columns)}: build/demo is stale; remove it")
+        return {name: value if name == "why" else None if value == "-" else int(value)
+                for name, value in zip(self.columns, values)}
+
+    def drain(self):
+        """Take what the guest has said meanwhile; never waits."""
+        while True:
+            try:
+                line = self.guest.channel.get(0)
+            except queue.Empty:
+                return
+            if line is None:
+                raise DemoError(f"guest '{self.title}' ended: see {self.guest.path('console')}")
+            self.hear(line)
+
+    def command(self, text, patience=30):
+        """Have the probe do something."""
+        self.guest.send(text)
+        deadline = time.monotonic() + patience
+        while self.answers.empty():
+            if time.monotonic() > deadline:
+                raise DemoError(f"guest '{self.title}' does not answer to '{text}'")
+            self.hear(self.guest.line(deadline - time.monotonic()))
+        said = self.answers.get()
+        if " failed: " in said:
+            raise DemoError(f"guest '{self.title}': {said}")
+
+    def relate(self, count=1):
+        """Where is the guest's TSC on the host's time, now?  The best of count."""
+        samples = hosttime.sample(self.guest, count, 0, ROUNDS)
+        self.truths[-1].add(min(samples, key=lambda s: s.bound_ns))
+        if self.teller:
+            self.teller.update()
+
+    def migrate(self, downtime_s):
+        """Live migration to a new QEMU process.
+
+        The guest is small and would be stopped for some 20 to 100 ms, as it
+        happens.  So that all guests compare, the destination does not run it
+        before it was stopped for downtime_s.
+        """
+        old = self.guest
+        teller = self.teller
+        old.qmp.events.clear()
+
+        def arrived(dest):
+            stopped = event_ns(old.qmp.events, "STOP") / 1e9
+            time.sleep(max(0.0, stopped + downtime_s - time.time()))
+            dest.qmp.command("cont")
+
+        try:
+            self.guest, self.migration = old.migrate(
+                qemu=f"{old.config.qemu} -S", arrived=arrived,
+                spawned=teller and teller.spawned, resumed=teller and teller.resumed)
+        except GuestError as err:
+            raise DemoError(f"guest '{self.title}': {err}\nSee {old.path('qemu')}.") from None
+        self.truths[-1].stopped_ns = event_ns(old.qmp.events, "STOP")
+        self.truths.append(Truth())
+        self.truths[-1].resumed_ns = event_ns(self.guest.qmp.events, "RESUME")
+        self.relate()
+
+    def rate(self):
+        """ns per TSC tick: the host's TSC, so the same for all generations."""
+        rates = [r for r in (t.rate() for t in self.truths) if r]
+        if not rates:
+            raise DemoError("the run was too short to know the TSC's rate")
+        return statistics.median(rates)
+
+    def collect(self, patience=60):
+        """All samples the probe has kept, as rows."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+            server.bind(("127.0.0.1", 0))
+            server.listen(1)
+            server.settimeout(patience)
+            self.guest.send(f"send {server.getsockname()[1]}")
+            try:
+                conn, _ = server.accept()
+                conn.settimeout(patience)
+                with conn, conn.makefile("r", encoding="ascii", newline="\n") as stream:
+                    lines = stream.read().splitlines()
+            except OSError as err:
+                raise DemoError(f"guest '{self.title}' does not deliver its samples: {err}") \
+                    from None
+        if not lines or lines[-1] != f"end {len(lines) - 2}":
+            raise DemoError(f"guest '{self.title}' delivered {len(lines)} lines and no proper "
+                            "end: the connection broke; run the demo again")
+        return [self.row(values) for values in csv.reader(lines[1:-1])]
+
+    def log(self, path, patience=20):
+        """A file of the guest's, as text; needs the probe to have ended."""
+        code, lines = self.guest.output(patience, f"cat {path}", "log")
+        return "\n".join(lines) if code == 0 else ""
+
+
+def event_ns(events, name):
+    """CLOCK_REALTIME [ns] of QMP's latest event of a name."""
+    for event in reversed(events):
+        if event["event"] == name:
+            stamp = event["timestamp"]
+            return stamp["seconds"] * 1_000_000_000 + stamp["microseconds"] * 1000
+    raise DemoError(f"QEMU sent no {name} event around the migration")

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The picture: every guest a row; on the left the run, on the right its migration.
+
+Errors go over seven decades and both signs, so their axis is linear up to 100 ns
+and logarithmic beyond.
+"""
+
+import math
+from xml.sax.saxutils import escape
+
+from .track import UNRELIABLE
+
+WIDTH = 1240
+TOP, PANEL, GAP, BOTTOM = 128, 236, 66, 52      # heights, px
+LEFT, RIGHT, BETWEEN = 92, 24, 40               # widths, px
+SHARE = 0.58                                    # of the left panel
+
+OVERVIEW = (-8.0, 15.0)     # s since the guest ran again
+CLOSE = (-0.5, 0.5)
+
+LINEAR_NS = 100.0
+DECADES = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
+NAMES = {1e2: "100 ns", 1e3: "1 us", 1e4: "10 us", 1e5: "100 us", 1e6: "1 ms",
+         1e7: "10 ms", 1e8: "100 ms", 1e9: "1 s"}
+
+# Line colours that differ in lightness as well, for those who see fewer hues.
+SERIES = (
+    ("realtime", "CLOCK_REALTIME", "#c0392b", 2.2, ""),
+    ("monotonic", "CLOCK_MONOTONIC, gained", "#e59866", 1.6, "5 4"),
+    ("utc", "ff utc", "#1f4e9c", 2.2, ""),
+    ("mono", "ff mono, gained", "#5dade2", 1.6, "5 4"),
+)
+BAND = "#d6e4f5"
+DISRUPTED = "#fdebd0"
+STOPPED = "#d5d8dc"
+INK, FAINT, GRID = "#1b2631", "#5d6d7e", "#e5e8e8"
+
+
+def squeeze(ns):
+    """ns to decades; odd, linear about zero."""
+    return math.copysign(math.log10(1 + abs(ns) / LINEAR_NS), ns)
+
+
+REACH = squeeze(2e9)    # a migration of more than 2 s is cut off
+
+
+class Panel:
+    """A rectangle with axes; out() gets SVG elements."""
+
+    def __init__(self, out, x, y, width, height, span):
+        self.out = out
+        self.x, self.y, self.width, self.height = x, y, width, height
+        self.span = span
+
+    def px(self, t):
+        begin, end = self.span
+        t = min(max(t, begin), end)
+        return self.x + (t - begin) / (end - begin) * self.width
+
+    def py(self, ns):
+        v = min(max(squeeze(ns), -REACH), REACH)
+        return self.y + self.height / 2 * (1 - v / REACH)
+
+    def box(self, t0, t1, colour):
+        x0, x1 = self.px(t0), self.px(t1)
+        if x1 > x0:
+            self.out(f'<rect x="{x0:.1f}" y="{self.y}" width="{max(x1 - x0, 1):.1f}" '
+                     f'height="{self.height}" fill="{colour}"/>')
+
+    def axes(self, ticks, labels):
+        out = self.out
+        for decade in DECADES:
+            for ns in (decade, -decade):
+                y = self.py(ns)
+                out(f'<line x1="{self.x}" x2="{self.x + self.width}" y1="{y:.1f}" y2="{y:.1f}" '
+                    f'stroke="{GRID}"/>')
+                # Every second decade has room for its name.
+                if labels and decade in (1e3, 1e5, 1e7, 1e9):
+                    sign = "+" if ns > 0 else "\u2212"
+                    text(out, self.x - 8, y + 4, sign + NAMES[decade], 12, "end", FAINT)
+        y = self.py(0)
+        out(f'<line x1="{self.x}" x2="{self.x + self.width}" y1="{y:.1f}" y2="{y:.1f}" '
+            f'stroke="{FAINT}"/>')
+        if labels:
+            text(out, self.x - 8, y + 4, "0", 12, "end", FAINT)
+        for t, name in ticks:
+            x = self.px(t)
+            bottom = self.y + self.height
+            out(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 5}" '
+                f'stroke="{FAINT}"/>')
+            text(out, x, bottom + 19, name, 12, "middle", FAINT)
+
+    def frame(self):
+        self.out(f'<rect x="{self.x}" y="{self.y}" width="{self.width}" height="{self.height}" '
+                 f'fill="none" stroke="{FAINT}"/>')
+
+    def line(self, points, colour, width, dash):
+        """points: (t, ns), None where the line breaks."""
+        path = []
+        pen = "M"
+        for point in points:
+            if point is None:
+                pen = "M"
+                continue
+            path.append(f"{pen}{self.px(point[0]):.1f},{self.py(point[1]):.1f}")
+            pen = "L"
+        if path:
+            dashes = f' stroke-dasharray="{dash}"' if dash else ""
+            self.out(f'<path d="{"".join(path)}" fill="none" stroke="{colour}" '
+                     f'stroke-width="{width}" stroke-linejoin="round"{dashes}/>')
+
+    def band(self, points, colour):
+        """points: (t, ns): filled from -ns to +ns, one polygon per run without None."""
+        run = []
+        for point in list(points) + [None]:
+            if point is not None:
+                run.append(point)
+                continue
+            if len(run) > 1:
+                outline = [f"{self.px(t):.1f},{self.py(b):.1f}" for t, b in run]
+                outline += [f"{self.px(t):.1f},{self.py(-b):.1f}" for t, b in reversed(run)]
+                self.out(f'<polygon points="{" ".join(outline)}" fill="{colour}"/>')
+            run = []
+
+
+def text(out, x, y, words, size, anchor="start", colour=INK, weight="normal"):
+    out(f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
+        f'fill="{colour}" font-weight="{weight}">{escape(words)}</text>')
+
+
+def series(track, span, value):
+    """Points of a span, broken where the guest was stopped or did not read."""
+    begin, end = span
+    points = []
+    previous = None
+    for p in track.points:
+        if not begin - 1 <= p.t <= end + 1:
+            continue
+        v = value(p)
+        if previous is not None and previous.t < 0 <= p.t:
+            points.append(None)
+        points.append(None if v is None else (p.t, v))
+        previous = p
+    return points
+
+
+def told(track):
+    """When the host told the time anew [s], or None."""
+    teller = track.machine.teller
+    return (teller.page.told_ns - track.resume_ns) / 1e9 if teller else None
+
+
+def draw(out, track, panel, ticks, labels):
+    old = [p for p in track.after if p["status"] == UNRELIABLE]
+    if old:
+        good = next((p.t for p in track.after if p.t > old[-1].t), panel.span[1])
+        panel.box(0, good, DISRUPTED)
+    panel.band(series(track, panel.span, lambda p: p["bound_ns"]), BAND)
+    panel.box(-track.downtime_ns / 1e9, 0, STOPPED)
+    panel.axes(ticks, labels)
+    for clock, _, colour, width, dash in SERIES:
+        points = series(track, panel.span, lambda p, c=clock: p.error[c])
+        panel.line(points, colour, width, dash)
+    at = told(track)
+    if at is not None and panel.span == CLOSE:
+        x = panel.px(at)
+        out(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{panel.y}" y2="{panel.y + panel.height}" '
+            f'stroke="{INK}" stroke-dasharray="2 3"/>')
+        text(out, x + 5, panel.y + 15, "host tells the time", 12)
+    panel.frame()
+
+
+def legend(out, y):
+    x = LEFT
+    for _, name, colour, width, dash in SERIES:
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        out(f'<line x1="{x}" x2="{x + 30}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
+            f'stroke-width="{width}"{dashes}/>')
+        text(out, x + 37, y, name, 13)
+        x += 58 + 7.3 * len(name)
+    for colour, name in ((BAND, "its bound"), (DISRUPTED, "it says: unreliable"),
+                         (STOPPED, "guest stopped")):
+        out(f'<rect x="{x}" y="{y - 12}" width="22" height="15" fill="{colour}" '
+            f'stroke="{FAINT}" stroke-width="0.5"/>')
+        text(out, x + 29, y, name, 13)
+        x += 48 + 7.3 * len(name)
+
+
+def render(tracks, kernel):
+    height = TOP + len(tracks) * (PANEL + GAP) - GAP + BOTTOM + 16
+    lines = []
+    out = lines.append
+    out('<?xml version="1.0" encoding="UTF-8"?>')
+    out(f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+        f'viewBox="0 0 {WIDTH} {height}" '
+        'font-family="DejaVu Sans, Liberation Sans, Arial, sans-serif">')
+    out(f'<rect width="{WIDTH}" height="{height}" fill="white"/>')
+    text(out, LEFT, 36, "Clocks of three guests across a live migration", 21, weight="bold")
+    text(out, LEFT, 60, f"stock Linux {kernel.release} under QEMU; clock minus the host's "
+         "CLOCK_REALTIME; below zero is behind", 14, colour=FAINT)
+    legend(out, 88)
+
+    inner = WIDTH - LEFT - RIGHT - BETWEEN
+    wide = round(inner * SHARE)
+    overview = [(t, f"{t:+d}" if t else "0") for t in range(-5, 16, 5)]
+    close = [(t / 10, f"{t / 10:+.1f}" if t else "0") for t in range(-4, 5, 2)]
+    for i, track in enumerate(tracks):
+        y = TOP + i * (PANEL + GAP)
+        text(out, LEFT, y - 10, f"{track.machine.title}: stopped for "
+             f"{track.downtime_ns / 1e6:.0f} ms", 15, weight="bold")
+        draw(out, track, Panel(out, LEFT, y, wide, PANEL, OVERVIEW), overview, True)
+        draw(out, track, Panel(out, LEFT + wide + BETWEEN, y, inner - wide, PANEL, CLOSE),
+             close, False)
+    text(out, LEFT + wide / 2, height - 18, "seconds since the guest ran again", 13, "middle",
+         FAINT)
+    text(out, LEFT + wide + BETWEEN + (inner - wide) / 2, height - 18, "the same, closer", 13,
+         "middle", FAINT)
+    out("</svg>")
+    return "\n".join(lines) + "\n"

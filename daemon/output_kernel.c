@@ -34,6 +34,16 @@ static uint64_t to_period(double period_s, uint8_t *shift)
 	return (uint64_t)ldexp(period_s, 64 + *shift);
 }
 
+/*
+ * Less than a second in 2^-64 s.  The first term is at most 2^64 - 18446744074
+ * (rounded down from 999999999 ns), the second at most 18446744073.
+ */
+static uint64_t to_frac(uint32_t ns, double below_ns)
+{
+	return (uint64_t)(((unsigned __int128)ns << 64) / NSEC) +
+	       (uint64_t)(below_ns * 18446744073.709551616);
+}
+
 /* An error rate in the period's unit, rounded up; what is absurd saturates */
 static uint64_t to_rate(double rate, double period_s, uint8_t shift)
 {
@@ -87,8 +97,7 @@ static int kernel_update(struct output *o, const struct output_update *u)
 		rest += NSEC;
 		e.time.sec--;
 	}
-	/* less than 1 s, so the product is below 2^64 */
-	e.time.frac = (uint64_t)(((long double)rest + u->map.time_frac_ns) * 18446744073.709551616L);
+	e.time.frac = to_frac((uint32_t)rest, u->map.time_frac_ns);
 	e.period = to_period(period_s, &e.period_shift);
 	e.period_esterror = to_rate(u->map.rate_est, period_s, e.period_shift);
 	e.period_maxerror = to_rate(u->map.rate_bound, period_s, e.period_shift);

@@ -71,6 +71,7 @@ struct ntp {
 	const struct config_server	*cfg;
 	struct counter			*counter;
 	struct loop			*loop;
+	int				stamp_fd;	/* keeps stamping switched on */
 	/* addresses */
 	struct resolve			*resolving;
 	struct sockaddr_storage		addr;
@@ -290,6 +291,23 @@ static void timed_out(void *arg)
 
 /* Kernel timestamps ------------------------------------------------------- */
 
+/*
+ * The kernel stamps incoming packets only while some socket wants it, and
+ * switches that on from a work item, too late for the first answer.  One socket
+ * that stays open spares every exchange the race and the kernel the switching.
+ */
+static int open_stamping(void)
+{
+	int want = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &want, sizeof(want));
+	return fd;
+}
+
 static int open_socket(const struct ntp *n)
 {
 	/*
@@ -443,6 +461,11 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 	if (rx_ns) {
 		err = counter_invert(n->counter, &n->before, after, *rx_ns, &st.ffe.tf, &err_rx);
 		st.rx_kernel = !err;
+		if (err)
+			log_debug("server %s: receive stamp %lld ns after the request's mark, "
+				  "%lld ns before the answer's: %s", n->cfg->host,
+				  (long long)(*rx_ns - n->before.realtime_ns),
+				  (long long)(after->realtime_ns - *rx_ns), strerror(-err));
 		if (err == -ESTALE) {
 			missed(n);
 			return;
@@ -666,6 +689,8 @@ static void ntp_destroy(struct source *s)
 	end_exchange(n);
 	loop_timer_cancel(n->loop, &n->next);
 	resolve_cancel(n->resolving);
+	if (n->stamp_fd >= 0)
+		close(n->stamp_fd);
 	free(n);
 }
 
@@ -697,6 +722,7 @@ struct source *source_ntp_new(const struct config_server *cfg, struct counter *c
 	n->next.arg = n;
 	n->timeout.cb = timed_out;
 	n->timeout.arg = n;
+	n->stamp_fd = open_stamping();
 	n->sock.fd = -1;
 	n->sock.cb = socket_ready;
 	n->sock.arg = n;

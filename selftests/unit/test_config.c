@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Unit tests of ffclockd's configuration parser: what it takes, and that every
+ * refusal names the line and what would be right.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+static struct config cfg;
+static char said[16384];
+
+static int parse_n(const char *text, size_t len)
+{
+	FILE *err = fmemopen(said, sizeof(said), "w");
+	int ret;
+
+	assert_non_null(err);
+	memset(said, 0, sizeof(said));
+	ret = config_parse(&cfg, text, len, "f", err);
+	fclose(err);
+	return ret;
+}
+
+static int parse(const char *text)
+{
+	return parse_n(text, strlen(text));
+}
+
+/* The text is refused once, and the message has all of this in it */
+static void refuse(const char *text, const char *part1, const char *part2)
+{
+	if (parse(text) != 1)
+		fail_msg("'%s' gave: %s", text, said);
+	if (!strstr(said, part1) || !strstr(said, part2))
+		fail_msg("'%s' gave: %s, without '%s' and '%s'", text, said, part1, part2);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("server a"), 0);
+	assert_int_equal(cfg.n_servers, 1);
+	assert_string_equal(cfg.servers[0].host, "a");
+	assert_int_equal(cfg.servers[0].port, 123);
+	assert_int_equal(cfg.servers[0].minpoll, 6);
+	assert_int_equal(cfg.servers[0].maxpoll, 10);
+	assert_false(cfg.servers[0].iburst);
+	assert_int_equal(cfg.counter, CONFIG_COUNTER_AUTO);
+	assert_int_equal(cfg.output, CONFIG_OUTPUT_AUTO);
+	assert_string_equal(cfg.log_stamps, "");
+	assert_string_equal(cfg.user, "");
+	assert_int_equal(cfg.level, LOG_NOTICE);
+	assert_true(cfg.max_distance_ns == 3000000000);
+	assert_string_equal(said, "");
+}
+
+static void test_everything(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("# a comment\r\n"
+			       "\n"
+			       "  server fe80::1%eth0\tport 11123 minpoll 0 maxpoll 17 iburst # why\n"
+			       "server 192.0.2.1 maxpoll 3\n"
+			       "server x-y.example.net minpoll 12\n"
+			       "server 192.0.2.1 port 124\n"
+			       "counter device\n"
+			       "output kernel\n"
+			       "log stamps \"/var/log/a b#c\"\n"
+			       "log map /m#n\n"
+			       "user _ffclockd\n"
+			       "maxdistance 0.25\n"
+			       "verbose 3"), 0);
+	assert_int_equal(cfg.n_servers, 4);
+	assert_string_equal(cfg.servers[0].host, "fe80::1%eth0");
+	assert_int_equal(cfg.servers[0].port, 11123);
+	assert_int_equal(cfg.servers[0].line, 3);
+	assert_int_equal(cfg.servers[0].minpoll, 0);
+	assert_int_equal(cfg.servers[0].maxpoll, 17);
+	assert_true(cfg.servers[0].iburst);
+	/* one given alone pulls the other along */
+	assert_int_equal(cfg.servers[1].minpoll, 3);
+	assert_int_equal(cfg.servers[1].maxpoll, 3);
+	assert_int_equal(cfg.servers[2].minpoll, 12);
+	assert_int_equal(cfg.servers[2].maxpoll, 12);
+	assert_int_equal(cfg.counter, CONFIG_COUNTER_DEVICE);
+	assert_int_equal(cfg.output, CONFIG_OUTPUT_KERNEL);
+	assert_string_equal(cfg.log_stamps, "/var/log/a b#c");
+	assert_string_equal(cfg.log_map, "/m#n");
+	assert_string_equal(cfg.user, "_ffclockd");
+	assert_true(cfg.max_distance_ns == 250000000);
+	assert_int_equal(cfg.level, LOG_DEBUG);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	refuse("", "f: ", "server HOST");
+	refuse("# only\n", "f: ", "server HOST");
+	refuse("\n\nserve a\n", "f:3: ", "unknown key 'serve'; known: server");
+	refuse("server", "f:1: ", "missing");
+	refuse("server a;b", "f:1: ", "neither a host name nor an address");
+	refuse("server -v", "f:1: ", "neither");
+	refuse("server \"\"", "f:1: ", "neither");
+	refuse("server a port", "f:1: ", "needs a number");
+	refuse("server a port 0", "f:1: ", "from 1 to 65535");
+	refuse("server a port 65536", "f:1: ", "from 1 to 65535");
+	refuse("server a port 12x", "'12x'", "from 1 to 65535");
+	refuse("server a port 99999999999999999999", "f:1: ", "from 1 to 65535");
+	refuse("server a minpoll -1", "minpoll", "from 0 to 17");
+	refuse("server a maxpoll 18", "maxpoll", "from 0 to 17");
+	refuse("server a minpoll 8 maxpoll 7", "minpoll 8", "above maxpoll 7");
+	refuse("server a prefer", "unknown option 'prefer'", "iburst");
+	refuse("server a\nserver b\nserver A", "f:3: ", "already on line 1");
+	refuse("server a\ncounter hpet", "f:2: ", "auto, device, tsc, monotonic_raw");
+	refuse("server a\ncounter", "f:2: ", "exactly one value");
+	refuse("server a\ncounter tsc tsc", "f:2: ", "exactly one value");
+	refuse("server a\ncounter tsc\ncounter tsc", "f:3: ", "set before");
+	refuse("server a\noutput file", "f:2: ", "auto, kernel, none");
+	refuse("server a\ncounter tsc\noutput kernel", "output kernel", "counter device");
+	refuse("server a\nlog", "f:2: ", "stamps FILE");
+	refuse("server a\nlog stamps", "f:2: ", "stamps FILE");
+	refuse("server a\nlog stamps x", "f:2: ", "absolute path");
+	refuse("server a\nlog map /a\nlog map /b", "f:3: ", "given before");
+	refuse("server a\nuser", "f:2: ", "name of a user");
+	refuse("server a\nuser aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "f:2: ", "1 to 32");
+	refuse("server a\nmaxdistance 0", "f:2: ", "0.001 to 16");
+	refuse("server a\nmaxdistance 17", "f:2: ", "0.001 to 16");
+	refuse("server a\nmaxdistance nan", "f:2: ", "0.001 to 16");
+	refuse("server a\nmaxdistance 0x1", "f:2: ", "0.001 to 16");
+	refuse("server a\nmaxdistance 1.2.3", "f:2: ", "0.001 to 16");
+	refuse("server a\nmaxdistance .", "f:2: ", "0.001 to 16");
+	refuse("server a\nverbose 4", "f:2: ", "0 to 3");
+	refuse("server a\nlog map \"/a", "f:2: ", "closing");
+	refuse("server a\nlog map \"/a\"b", "f:2: ", "blank");
+	refuse("server a\n1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "f:2: ", "16 words");
+}
+
+static void test_limits(void **state)
+{
+	char text[8192];
+	size_t n = 0;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 17; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "server s%d\n", i);
+	assert_int_equal(parse(text), 1);
+	assert_non_null(strstr(said, "f:17: server: more than 16 servers"));
+
+	/* a host of 253 characters is one, of 254 is not */
+	memset(text, 0, sizeof(text));
+	strcpy(text, "server ");
+	memset(text + 7, 'a', 253);
+	assert_int_equal(parse(text), 0);
+	memset(text + 7, 'a', 254);
+	assert_int_equal(parse(text), 1);
+
+	memset(text, 'x', 5000);
+	assert_int_equal(parse_n(text, 5000), 1);
+	assert_non_null(strstr(said, "longer than 4095"));
+	assert_int_equal(parse_n("server a\0b\n", 11), 1);
+	assert_non_null(strstr(said, "f:1: zero byte"));
+
+	/* many errors end in a remark, not in a flood */
+	n = 0;
+	for (i = 0; i < 100; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "bad%d\n", i);
+	assert_true(parse(text) >= 20);
+	assert_non_null(strstr(said, "f:20: "));
+	assert_null(strstr(said, "f:21: "));
+	assert_non_null(strstr(said, "too many errors"));
+
+	/* what is not printable is not printed */
+	assert_int_equal(parse("server a\n\033[2J\x80\n"), 1);
+	assert_null(strchr(said, '\033'));
+	assert_null(strchr(said, '\x80'));
+}
+
+static void test_file(void **state)
+{
+	char name[] = "/tmp/ffclock-test-config-XXXXXX";
+	FILE *err = fmemopen(said, sizeof(said), "w");
+	int fd = mkstemp(name);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_non_null(err);
+	dprintf(fd, "server a\nverbose 9\n");
+	memset(said, 0, sizeof(said));
+	assert_int_equal(config_load(&cfg, name, err), 1);
+	assert_int_equal(config_load(&cfg, "/nonexistent/x", err), 1);
+	assert_int_equal(config_load(&cfg, "/", err), 1);
+	fclose(err);
+	assert_non_null(strstr(said, ":2: verbose"));
+	assert_non_null(strstr(said, "/nonexistent/x: No such file"));
+	assert_non_null(strstr(said, "/: Is a directory"));
+	unlink(name);
+	close(fd);
+}
+
+/* The file that is installed is valid, as delivered and with everything on */
+static void test_shipped(void **state)
+{
+	static char text[65536], on[65536];
+	const char *top = getenv("TOP");
+	char path[4096], *p = text, *q = on;
+	FILE *f;
+	size_t n;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/packaging/ffclockd.conf", top ? top : FFCLOCK_TOP);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	if (parse(text))
+		fail_msg("%s", said);
+	assert_int_equal(cfg.n_servers, 4);
+	/* '#key' is a setting that is off, '# text' is text */
+	while (*p) {
+		if (*p == '#' && (p == text || p[-1] == '\n') && p[1] >= 'a' && p[1] <= 'z')
+			p++;
+		*q++ = *p++;
+	}
+	*q = '\0';
+	if (parse(on))
+		fail_msg("%s", said);
+	assert_string_equal(cfg.log_map, "/var/log/ffclock/map.log");
+	assert_int_equal(cfg.level, LOG_NOTICE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_everything),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_shipped),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

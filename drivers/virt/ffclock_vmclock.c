@@ -279,7 +279,7 @@ struct ffv_page *ffv_page_add(phys_addr_t start, resource_size_t size, const cha
 	page = memremap(start, sizeof(v), MEMREMAP_WB);
 	if (!page)
 		return ERR_PTR(-ENOMEM);
-	p = kzalloc(sizeof(*p), GFP_KERNEL);
+	p = kzalloc_obj(*p);
 	if (!p) {
 		ret = -ENOMEM;
 		goto unmap;

@@ -27,7 +27,7 @@ struct ffc_file {
 
 static int ffc_dev_open(struct inode *inode, struct file *file)
 {
-	struct ffc_file *f = kzalloc(sizeof(*f), GFP_KERNEL);
+	struct ffc_file *f = kzalloc_obj(*f);
 
 	if (!f)
 		return -ENOMEM;
@@ -231,7 +231,7 @@ static bool ffc_dev_registered;
 void ffc_dev_uevent(const char *event)
 {
 	char what[32], seq[40];
-	char *env[] = { what, seq, NULL };
+	char *env[3] = { what, seq };	/* ended by NULL */
 
 	snprintf(what, sizeof(what), "FFCLOCK_EVENT=%s", event);
 	snprintf(seq, sizeof(seq), "FFCLOCK_SEQUENCE=%llu", ffclock_migration_sequence());

@@ -140,6 +140,33 @@ static void ffc_record_update(const struct ffclock_migration *m)
 
 /* Sources ------------------------------------------------------------------ */
 
+/* What an errno of a source's means, for people */
+static const char *ffc_source_why(int state)
+{
+	static const struct {
+		int state;
+		const char *why;
+	} table[] = {
+		{ 0,		"ok" },
+		{ -ENODATA,	"not asked yet" },
+		{ -EOPNOTSUPP,	"refused: does not tell the time" },
+		{ -EAGAIN,	"refused: not synchronised" },
+		{ -ETIMEDOUT,	"refused: update in progress for too long" },
+		{ -ESTALE,	"refused: stale" },
+		{ -ERANGE,	"refused: time out of range" },
+		{ -EDOM,	"refused: error bound over 60 s or unknown" },
+		{ -EILSEQ,	"refused: contradicts itself" },
+		{ -EPROTO,	"refused: malformed" },
+		{ -ENODEV,	"refused: gone" },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].state == state)
+			return table[i].why;
+	return "refused: error";
+}
+
 /**
  * ffc_source_show() - the sources and what became of them, one a line
  * @buf: a page
@@ -153,23 +180,8 @@ ssize_t ffc_source_show(char *buf)
 
 	mutex_lock(&ffc_mig_mutex);
 	list_for_each_entry(s, &ffc_sources, node) {
-		const char *why;
-
-		switch (s->state) {
-		case 0:			why = "ok"; break;
-		case -ENODATA:		why = "not asked yet"; break;
-		case -EOPNOTSUPP:	why = "refused: does not tell the time"; break;
-		case -EAGAIN:		why = "refused: not synchronised"; break;
-		case -ETIMEDOUT:	why = "refused: update in progress for too long"; break;
-		case -ESTALE:		why = "refused: stale"; break;
-		case -ERANGE:		why = "refused: time out of range"; break;
-		case -EDOM:		why = "refused: error bound over 60 s or unknown"; break;
-		case -EILSEQ:		why = "refused: contradicts itself"; break;
-		case -EPROTO:		why = "refused: malformed"; break;
-		case -ENODEV:		why = "refused: gone"; break;
-		default:		why = "refused: error"; break;
-		}
-		len += sysfs_emit_at(buf, len, "%s %d %d %s\n", s->name, s->rating, s->state, why);
+		len += sysfs_emit_at(buf, len, "%s %d %d %s\n", s->name, s->rating, s->state,
+				     ffc_source_why(s->state));
 	}
 	mutex_unlock(&ffc_mig_mutex);
 	return len;

@@ -147,7 +147,7 @@ static void ffc_posix_dev_release(struct device *dev)
 
 static int ffc_posix_add(enum ffclock_id id)
 {
-	struct ffc_posix *clk = kzalloc(sizeof(*clk), GFP_KERNEL);
+	struct ffc_posix *clk = kzalloc_obj(*clk);
 	int ret;
 
 	if (!clk)

@@ -59,6 +59,10 @@
 /* A page reader that the writer keeps from a consistent copy gives up */
 #define PAGE_TRIES	1000
 
+/* CLOCK_REALTIME is set again until it is that near, but not for ever */
+#define SET_GOOD_NS	20000
+#define SET_TRIES	5
+
 /* An hour of samples every 20 ms; some 80 MB */
 #define SAMPLES_MAX	180000
 
@@ -383,14 +387,30 @@ static int set_realtime(struct probe *p)
 		.maxerror = 1000,
 		.esterror = 100,
 	};
+	struct reading utc, real;
+	int64_t ns, late = 0;
 	struct timespec ts;
 
 	if (!p->has[PROBE_UTC])
 		return -ENODEV;
-	if (clock_gettime(p->id[PROBE_UTC], &ts) || clock_settime(CLOCK_REALTIME, &ts) ||
-	    adjtimex(&tx) < 0)
-		return -errno;
-	return 0;
+	for (int i = 0; i < SET_TRIES; i++) {
+		if (clock_gettime(p->id[PROBE_UTC], &ts))
+			return -errno;
+		ns = ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec + late;
+		ts.tv_sec = ns / NSEC_PER_SEC;
+		ts.tv_nsec = ns % NSEC_PER_SEC;
+		if (clock_settime(CLOCK_REALTIME, &ts))
+			return -errno;
+		/* that took a while, as it will the next time */
+		read_clock(p, PROBE_REALTIME, &real);
+		read_clock(p, PROBE_UTC, &utc);
+		if (!real.valid || !utc.valid)
+			return -EIO;
+		late += utc.ns - real.ns;
+		if (llabs(utc.ns - real.ns) < SET_GOOD_NS)
+			break;
+	}
+	return adjtimex(&tx) < 0 ? -errno : 0;
 }
 
 static void answer(const char *command, int ret)

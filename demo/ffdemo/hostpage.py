@@ -49,9 +49,10 @@ F_OURS = F_DISRUPTION_SOON | F_PERIOD_MAXERROR | F_TIME_MAXERROR | 1 << 0 | 1 <<
 # What the line may be off between two tellings on top of the handshake's bound:
 # rounding, and the creep of TCG's TSC (40 ns in 10 s).
 MARGIN_NS = 100
-# The rate's error: two handshakes' bounds (100 ns each) over their distance of
-# 10 s are 20 ppb; and what the host's own clock may be slewed meanwhile.
-RATE_ERROR = 1e-7
+# Handshakes to choose from, one a second.
+RECENT = 5
+# What the host's own clock may be slewed on top of the rate's error.
+SLEW = 5e-8
 
 
 class HostPage:
@@ -92,7 +93,7 @@ class HostPage:
         fill()
         self.u32[SEQ_COUNT] = (seq | 1) + 1 & 0xffffffff
 
-    def tell(self, counter, host_ns, bound_ns, ns_per_tick):
+    def tell(self, counter, host_ns, bound_ns, ns_per_tick, rate_error):
         """The host's CLOCK_REALTIME was host_ns at that value of the guest's TSC."""
         period_s = ns_per_tick * 1e-9
         shift = min(63, math.floor(-math.log2(period_s)))
@@ -107,7 +108,7 @@ class HostPage:
             self.u8[PERIOD_SHIFT] = shift
             self.u64[COUNTER_VALUE] = counter
             self.u64[PERIOD] = period
-            self.u64[PERIOD_MAXERROR] = max(1, int(period * RATE_ERROR))
+            self.u64[PERIOD_MAXERROR] = max(1, int(period * (rate_error + SLEW)))
             self.u64[TIME_SEC] = seconds
             self.u64[TIME_FRAC] = (rest << 64) // 1_000_000_000
             self.u64[TIME_MAXERROR] = math.ceil(bound_ns) + MARGIN_NS
@@ -132,15 +133,17 @@ class Teller:
     def __init__(self, machine):
         self.machine = machine
         self.page = HostPage(machine.guest)
-        self.rate = None
 
     def update(self):
-        """Tell the time by the machine's newest handshake, once the rate is known."""
-        truth = self.machine.truths[-1]
-        self.rate = truth.rate() or self.rate
-        if self.rate:
-            self.page.tell(*truth.points[-1], self.rate)
-        return self.rate is not None
+        """Tell the time by the machine's handshakes, once the rate is known."""
+        rate = self.machine.best_rate()
+        if not rate:
+            return
+        # Of the newest handshakes, the one that is known best by now.
+        newest = self.machine.truths[-1].points[-RECENT:]
+        now = newest[-1][1]
+        best = min(newest, key=lambda p: p[2] + (now - p[1]) * (rate[1] + SLEW))
+        self.page.tell(*best, *rate)
 
     def spawned(self, _dest):
         """The migration is about to begin."""
@@ -150,4 +153,5 @@ class Teller:
         """The guest runs again, in another process."""
         self.page = HostPage(dest)
         best = hosttime.sample(dest, 1, 0, ROUNDS)[0]
-        self.page.tell(best.guest_tsc, best.host_ns, best.bound_ns, self.rate)
+        self.page.tell(best.guest_tsc, best.host_ns, best.bound_ns,
+                       *self.machine.best_rate())

@@ -37,11 +37,24 @@ class Truth:
         self.points.append((sample.guest_tsc, sample.host_ns, sample.bound_ns))
 
     def rate(self):
-        """ns per tick over all its life, or None when that was too short."""
+        """(ns per tick over all its life, relative error of that), or None: too short."""
         if len(self.points) < 2:
             return None
-        (t0, h0, _), (t1, h1, _) = self.points[0], self.points[-1]
-        return (h1 - h0) / (t1 - t0) if h1 - h0 >= RATE_SPAN_NS else None
+        (t0, h0, b0), (t1, h1, b1) = self.points[0], self.points[-1]
+        if h1 - h0 < RATE_SPAN_NS:
+            return None
+        return (h1 - h0) / (t1 - t0), (b0 + b1) / (h1 - h0)
+
+    def prune(self):
+        """Drop handshakes that were interrupted, where better ones are near."""
+        bounds = [bound for _, _, bound in self.points]
+        good = 3 * statistics.median(bounds)
+        kept = []
+        for i, point in enumerate(self.points):
+            near = self.points[max(0, i - 3):i + 4]
+            if point[2] <= good or all(p[2] > good for p in near):
+                kept.append(point)
+        self.points = kept
 
     def host(self, tsc, rate):
         """The host's CLOCK_REALTIME [ns] at a TSC value, and the bound of that."""
@@ -161,10 +174,15 @@ class Machine:
 
     def rate(self):
         """ns per TSC tick: the host's TSC, so the same for all generations."""
-        rates = [r for r in (t.rate() for t in self.truths) if r]
-        if not rates:
+        best = self.best_rate()
+        if not best:
             raise DemoError("the run was too short to know the TSC's rate")
-        return statistics.median(rates)
+        return best[0]
+
+    def best_rate(self):
+        """(ns per TSC tick, its relative error) as well as known, or None."""
+        return min((r for r in (t.rate() for t in self.truths) if r), key=lambda r: r[1],
+                   default=None)
 
     def collect(self, patience=60):
         """All samples the probe has kept, as rows."""

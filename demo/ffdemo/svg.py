@@ -41,20 +41,28 @@ def squeeze(ns):
     return math.copysign(math.log10(1 + abs(ns) / LINEAR_NS), ns)
 
 
+# A reading that is known no better than this, and 1 %, is not drawn.
+POOR_NS = 1000.0
+
 REACH = squeeze(2e9)    # a migration of more than 2 s is cut off
 
 
 class Panel:
     """A rectangle with axes; out() gets SVG elements."""
 
+    count = 0
+
     def __init__(self, out, x, y, width, height, span):
         self.out = out
         self.x, self.y, self.width, self.height = x, y, width, height
         self.span = span
+        Panel.count += 1
+        self.number = Panel.count
+        out(f'<clipPath id="clip{self.number}"><rect x="{x}" y="{y}" width="{width}" '
+            f'height="{height}"/></clipPath>')
 
     def px(self, t):
         begin, end = self.span
-        t = min(max(t, begin), end)
         return self.x + (t - begin) / (end - begin) * self.width
 
     def py(self, ns):
@@ -62,7 +70,8 @@ class Panel:
         return self.y + self.height / 2 * (1 - v / REACH)
 
     def box(self, t0, t1, colour):
-        x0, x1 = self.px(t0), self.px(t1)
+        x0 = max(self.px(t0), self.x)
+        x1 = min(self.px(t1), self.x + self.width)
         if x1 > x0:
             self.out(f'<rect x="{x0:.1f}" y="{self.y}" width="{max(x1 - x0, 1):.1f}" '
                      f'height="{self.height}" fill="{colour}"/>')
@@ -128,8 +137,11 @@ def text(out, x, y, words, size, anchor="start", colour=INK, weight="normal"):
         f'fill="{colour}" font-weight="{weight}">{escape(words)}</text>')
 
 
-def series(track, span, value):
-    """Points of a span, broken where the guest was stopped or did not read."""
+def series(track, span, value, clock=None):
+    """Points of a span, broken where the guest was stopped or did not read.
+
+    Readings of a clock that something interrupted are left out.
+    """
     begin, end = span
     points = []
     previous = None
@@ -139,7 +151,10 @@ def series(track, span, value):
         v = value(p)
         if previous is not None and previous.t < 0 <= p.t:
             points.append(None)
-        points.append(None if v is None else (p.t, v))
+        if v is None:
+            points.append(None)
+        elif clock is None or p.truth[clock] < POOR_NS + abs(v) / 100:
+            points.append((p.t, v))
         previous = p
     return points
 
@@ -155,12 +170,14 @@ def draw(out, track, panel, ticks, labels):
     if old:
         good = next((p.t for p in track.after if p.t > old[-1].t), panel.span[1])
         panel.box(0, good, DISRUPTED)
+    out(f'<g clip-path="url(#clip{panel.number})">')
     panel.band(series(track, panel.span, lambda p: p["bound_ns"]), BAND)
     panel.box(-track.downtime_ns / 1e9, 0, STOPPED)
     panel.axes(ticks, labels)
     for clock, _, colour, width, dash in SERIES:
-        points = series(track, panel.span, lambda p, c=clock: p.error[c])
+        points = series(track, panel.span, lambda p, c=clock: p.error[c], clock)
         panel.line(points, colour, width, dash)
+    out("</g>")
     at = told(track)
     if at is not None and panel.span == CLOSE:
         x = panel.px(at)
@@ -177,13 +194,13 @@ def legend(out, y):
         out(f'<line x1="{x}" x2="{x + 30}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
             f'stroke-width="{width}"{dashes}/>')
         text(out, x + 37, y, name, 13)
-        x += 58 + 7.3 * len(name)
+        x += 58 + 7.8 * len(name)
     for colour, name in ((BAND, "its bound"), (DISRUPTED, "it says: unreliable"),
                          (STOPPED, "guest stopped")):
         out(f'<rect x="{x}" y="{y - 12}" width="22" height="15" fill="{colour}" '
             f'stroke="{FAINT}" stroke-width="0.5"/>')
         text(out, x + 29, y, name, 13)
-        x += 48 + 7.3 * len(name)
+        x += 46 + 7.3 * len(name)
 
 
 def render(tracks, kernel):

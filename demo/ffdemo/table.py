@@ -88,12 +88,11 @@ def live_line(m):
     """Where a machine's clocks are now."""
     row = m.live
     truth = m.truths[-1]
-    rate = truth.rate()
-    if rate is None:
+    if not m.best_rate():
         return f"{m.title}: ..."
 
     def error(clock):
-        return span(row[clock] - truth.host(row[f"{clock}_tsc"], rate)[0])
+        return span(row[clock] - truth.host(row[f"{clock}_tsc"], m.rate())[0])
 
     text = f"{m.title}: REALTIME {error('realtime')}"
     if row["utc"] is not None:

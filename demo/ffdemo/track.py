@@ -39,6 +39,8 @@ class Track:
 
     def __init__(self, machine, rows):
         self.machine = machine
+        for truth in machine.truths:
+            truth.prune()
         rate = machine.rate()
         self.ns_per_tick = rate
         before, after = machine.truths

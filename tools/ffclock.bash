@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# bash completion for ffclock(1)
+
+_ffclock()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command=
+	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+		case $word in
+		status|read|watch|convert|wait|migration|bench) command=$word; break ;;
+		esac
+	done
+	if [ "$prev" = --page ] || [ "$prev" = -p ]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
+	case $command in
+	'') word="status read watch convert wait migration bench --json --page --help --version" ;;
+	read) word="utc tai mono diff --json --page" ;;
+	wait) word="--migration --json" ;;
+	*) word="--json --page" ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")
+}
+complete -F _ffclock ffclock

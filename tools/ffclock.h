@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The ffclock command: what its subcommands share. */
+#ifndef TOOLS_FFCLOCK_H
+#define TOOLS_FFCLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <json-c/json.h>
+
+#include "../lib/ffclock.h"
+
+/* exit codes, documented in ffclock(1) */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNSYNC = 3 };
+
+/**
+ * struct options - what every subcommand may use
+ * @page: a page file to read instead of the device, or NULL
+ * @json: print JSON
+ */
+struct options {
+	const char *page;
+	bool json;
+};
+
+struct ffclock *open_clock(const struct options *o);
+int fail(int err, const char *what);
+void print_json(struct json_object *obj);
+int parse_clock(const char *name);
+extern const char *const clock_names[FFCLOCK_NR];
+
+/* bound in ns as text; "unknown" */
+const char *bound_text(uint64_t bound_ns, char *buf, size_t size);
+struct json_object *json_bound(uint64_t bound_ns);
+
+int cmd_status(const struct options *o, int argc, char **argv);
+int cmd_read(const struct options *o, int argc, char **argv);
+int cmd_watch(const struct options *o, int argc, char **argv);
+int cmd_convert(const struct options *o, int argc, char **argv);
+int cmd_wait(const struct options *o, int argc, char **argv);
+int cmd_migration(const struct options *o, int argc, char **argv);
+int cmd_bench(const struct options *o, int argc, char **argv);
+
+#endif /* TOOLS_FFCLOCK_H */

@@ -78,9 +78,10 @@ check-guest-%:
 
 # ---- demo ------------------------------------------------------------------
 
+# KERNEL=7.2 and the like; demo/run --help has more.  Python is among the deps.
 .PHONY: demo
-demo:
-	demo/run
+demo: deps
+	demo/run $(if $(KERNEL),--kernel $(KERNEL)) $(DEMO_FLAGS)
 
 # ---- style -----------------------------------------------------------------
 

@@ -83,6 +83,7 @@ class Machine:
         self.columns = None
         self.live = None            # newest sample seen, as a row
         self.migration = None
+        self.record = None          # the module's own, once the guest is at its end
         self.teller = None          # hostpage.Teller, on a guest that is told the time
         self.answers = queue.Queue()
 
@@ -204,10 +205,35 @@ class Machine:
                             "end: the connection broke; run the demo again")
         return [self.row(values) for values in csv.reader(lines[1:-1])]
 
-    def log(self, path, patience=20):
-        """A file of the guest's, as text; needs the probe to have ended."""
-        code, lines = self.guest.output(patience, f"cat {path}", "log")
+    def quit(self):
+        """End the probe; what it and the daemons left behind can be read then."""
+        self.command("quit")
+        self.guest.marker("end demo", 20)
+        lines = self.file("/sys/kernel/ffclock/migration/history").splitlines()
+        self.record = Record(lines[0]) if lines else None
+
+    def file(self, path, patience=20):
+        """A file of the guest's, as text, "" without; the probe must have ended."""
+        code, lines = self.guest.output(patience, f"cat {path}", "file")
         return "\n".join(lines) if code == 0 else ""
+
+
+class Record:
+    """A line of migration/history: what the module says that it did."""
+
+    # include/uapi/linux/ffclock.h: FFCLOCK_MIG_F_*
+    F_TOUT, F_SET, F_LOST, F_FREQ, F_REFUSED = (1 << i for i in range(5))
+
+    def __init__(self, line):
+        words = line.split()
+        if len(words) != 11:
+            raise DemoError(f"unexpected line in migration/history: '{line}'")
+        self.line = line
+        self.sequence = int(words[0])
+        self.detector, self.policy, self.source = words[1:4]
+        self.flags = int(words[4], 0)
+        (self.tout_ns, self.bound_ns, self.left_ns, self.lost_ns, self.freq_ppb,
+         self.delay_ns) = (int(w) for w in words[5:])
 
 
 def event_ns(events, name):

@@ -172,8 +172,10 @@ def draw(out, track, panel, ticks, labels):
         panel.box(0, good, DISRUPTED)
     out(f'<g clip-path="url(#clip{panel.number})">')
     panel.band(series(track, panel.span, lambda p: p["bound_ns"]), BAND)
+    out("</g>")
     panel.box(-track.downtime_ns / 1e9, 0, STOPPED)
     panel.axes(ticks, labels)
+    out(f'<g clip-path="url(#clip{panel.number})">')
     for clock, _, colour, width, dash in SERIES:
         points = series(track, panel.span, lambda p, c=clock: p.error[c], clock)
         panel.line(points, colour, width, dash)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table on the terminal, and the raw data."""
 
+import time
+
 from . import track as tracking
 
 # Instants after the guest ran again [s], and how the columns are called.
@@ -20,6 +22,10 @@ def span(ns):
     return f"{ns / 1e9:+.3f} s"
 
 
+def unsigned(ns):
+    return span(ns).lstrip("+")
+
+
 def ntp_state(p):
     return "unsync" if p["ntp_status"] & tracking.STA_UNSYNC else "sync"
 
@@ -31,7 +37,7 @@ def rows(track):
         yield "utc", "ff utc (clock id)", lambda p: span(p.error["utc"])
         yield "page", "ff utc (page)", lambda p: span(p.error["page"])
         yield "bound", "  its bound", lambda p: (
-            "none" if p["bound_ns"] is None else span(p["bound_ns"]).lstrip("+"))
+            "none" if p["bound_ns"] is None else unsigned(p["bound_ns"]))
         yield "status", "  its status", lambda p: tracking.STATUS[p["status"]]
     yield "monotonic", "CLOCK_MONOTONIC *", lambda p: span(p.error["monotonic"])
     if track.machine.kind != "stock":
@@ -41,7 +47,7 @@ def rows(track):
     first = track.before[-1]["cancelled"]
     yield "cancelled", "timerfd cancelled", lambda p: f"{p['cancelled'] - first}x"
     yield "ntp", "kernel NTP", ntp_state
-    yield "maxerror", "  its maxerror", lambda p: span(p["ntp_maxerror"] * 1e3).lstrip("+")
+    yield "maxerror", "  its maxerror", lambda p: unsigned(p["ntp_maxerror"] * 1e3)
     yield "freq", "  its frequency", lambda p: f"{p['ntp_freq'] / 65536:+.1f} ppm"
 
 
@@ -67,6 +73,55 @@ def section(track, results):
         for r in results:
             if r.kind == m.kind and r.row == key:
                 line += f"  {'ok' if r.good else 'FAIL'}: {r.text}"
+        lines.append(line)
+    return lines + record(m)
+
+
+def record(m):
+    """What the module itself has written down, as lines."""
+    r = m.record
+    if r is None:
+        return []
+    text = f"module's record: {r.sequence} by {r.detector}, {r.policy}"
+    if r.source != "-":
+        text += f", time from {r.source}"
+    if r.flags & r.F_TOUT:
+        text += f": REALTIME off by {span(-r.tout_ns)}, known to {unsigned(r.bound_ns)}"
+    lines = [text]
+    if r.flags & r.F_SET:
+        lines.append(f"  set {unsigned(r.delay_ns)} after it was noticed, "
+                     f"{span(r.left_ns)} left")
+    if r.flags & r.F_LOST:
+        lines.append(f"  lost to the counter: {unsigned(r.lost_ns)}")
+    return lines
+
+
+def reading(ns, utc):
+    """A clock's value, for people."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    text = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds)) if utc else str(seconds)
+    return f"{text}.{rest:09}"
+
+
+def readings(m):
+    """What a program in the guest reads now, by which call, and how far off that is."""
+    row = m.live
+    truth = m.truths[-1]
+    lines = [f"{m.title}: a program there reads",
+             f"{'':<{NAME}}{'':<34}{'':<32}{'minus host':>12}"]
+    for clock, name, how in (
+            ("realtime", "CLOCK_REALTIME", "clock_gettime()"),
+            ("utc", "ff utc", "clock id of /dev/ffclock_utc"),
+            ("page", "ff utc", "page of /dev/ffclock, no call"),
+            ("mono", "ff mono", "clock id of /dev/ffclock_mono"),
+            ("diff", "ff diff", "clock id of /dev/ffclock_diff"),
+            ("monotonic", "CLOCK_MONOTONIC", "clock_gettime()")):
+        if row[clock] is None:
+            continue
+        utc = clock in tracking.ABSOLUTE
+        line = f"{name:<{NAME}}{how:<34}{reading(row[clock], utc):>32}"
+        if utc:
+            line += f"{span(row[clock] - truth.host(row[f'{clock}_tsc'], m.rate())[0]):>12}"
         lines.append(line)
     return lines
 
@@ -96,7 +151,7 @@ def live_line(m):
 
     text = f"{m.title}: REALTIME {error('realtime')}"
     if row["utc"] is not None:
-        bound = "none" if row["bound_ns"] is None else span(row["bound_ns"]).lstrip("+")
+        bound = "none" if row["bound_ns"] is None else unsigned(row["bound_ns"])
         text += f", ff utc {error('utc')} ({tracking.STATUS[row['status']]}, bound {bound})"
     return text
 
@@ -113,6 +168,7 @@ def raw(tracks, results, kernel):
             "resume_ns": t.resume_ns,
             "switch_bound_ns": t.switch_bound_ns,
             "told_ns": t.machine.teller.page.told_ns if t.machine.teller else None,
+            "record": t.machine.record.line if t.machine.record else None,
             "qemu": vars(t.machine.migration),
             "points": [{"t": p.t, "truth": p.truth, "error": p.error, **p.row}
                        for p in t.points],

@@ -29,7 +29,7 @@ userland:
 userland-asan userland-ubsan: userland-%:
 	$(MAKE) --no-print-directory userland SAN=$* O=$(TOP)/build/user-$*
 
-# ---- modules ---------------------------------------------------------------
+# ---- modules, and installing ---------------------------------------------------------------
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
@@ -41,6 +41,16 @@ modules:
 
 modules_install: modules
 	$(MAKE) -C $(KDIR) M=$(TOP) modules_install
+
+# Everything on this machine: modules, library, command, daemon, udev rules.
+.PHONY: install
+install: userland modules_install
+	@set -e; for d in lib tools daemon; do \
+		$(MAKE) --no-print-directory -C $$d O=$(O) install; done
+	install -D -m 644 packaging/60-ffclock.rules \
+		$(DESTDIR)/usr/lib/udev/rules.d/60-ffclock.rules
+	install -D -m 644 packaging/modprobe-ffclock.conf \
+		$(DESTDIR)/etc/modprobe.d/ffclock.conf
 
 # For all kernels of the lab, in their chroots, W=1 and sparse, no warnings.
 modules-all: lab

@@ -423,9 +423,9 @@ static inline struct ffclock_slew ffclock_slew_line(__u64 c, struct ffclock_time
  *
  * The result equals @old at @c0, never runs backwards against a reading of
  * @old at or before @now, and has slopes within 1 / FFCLOCK_SLEW_DIV (5000 ppm)
- * of @period after @c0.  It meets the target line at c1 = @c0 + @horizon, or
- * later if 5000 ppm do not suffice; to within the rounding of a slope,
- * (c1 - c0) * 2^-(64 + shift) s.
+ * of @period after @c0.  It meets the target line at c1, at most a count past
+ * @c0 + @horizon, or later if 5000 ppm do not suffice; to within what a count of
+ * the catching-up is worth, less than 1 / FFCLOCK_SLEW_DIV of a @period.
  *
  * Return: the new clock
  */
@@ -435,12 +435,23 @@ static inline struct ffclock_slew ffclock_slew_plan(const struct ffclock_slew *o
 {
 	struct ffclock_time m0 = ffclock_slew_at(old, c0);
 	int sign = ffclock_time_cmp(target, m0);
-	struct ffclock_slew s = ffclock_slew_line(c0, m0, period, shift);
 	__u64 before = ffclock_slew_period(old, c0);
-	__u64 limit = period / FFCLOCK_SLEW_DIV;
 	struct ffclock_time err;
-	__u64 adj, need;
+	struct ffclock_slew s;
+	__u64 adj, need, limit;
 	ffclock_u128 n;
+
+	/*
+	 * A period with its top bit set may leave no room for a steeper slope
+	 * (2150 MHz is such a frequency).  A bit less of it does no harm: at
+	 * shift 0 a valid period has that bit clear.
+	 */
+	if (shift && period > ~0ULL - period / FFCLOCK_SLEW_DIV) {
+		period >>= 1;
+		shift--;
+	}
+	limit = period / FFCLOCK_SLEW_DIV;
+	s = ffclock_slew_line(c0, m0, period, shift);
 
 	/*
 	 * A reader may still hold a counter value between now and c0.  Where old

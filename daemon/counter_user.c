@@ -23,7 +23,6 @@
 #include "counter_internal.h"
 
 #define NSEC		1000000000LL
-#define SYS_CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/"
 
 /* Attempts at a pair; an interrupt in one does not matter then */
 #define PAIR_TRIES	8
@@ -56,6 +55,7 @@
 struct counter_user {
 	struct counter		base;
 	uint64_t		(*read)(void);
+	bool			is_tsc;
 	uint32_t		epoch;
 	double			slope;		/* CLOCK_REALTIME ns per count */
 	bool			have_last;
@@ -63,6 +63,9 @@ struct counter_user {
 	int64_t			suspended_ns;	/* BOOTTIME - MONOTONIC then */
 	char			clocksource[32];
 };
+
+/* where the kernel tells of its clocksources; tests have their own */
+static const char *clocksource_dir = "/sys/devices/system/clocksource/clocksource0";
 
 static int64_t now_ns(clockid_t id)
 {
@@ -98,11 +101,14 @@ static bool tsc_invariant(void)
 }
 #endif
 
-static void read_line(const char *path, char *buf, size_t len)
+static void read_clocksource(const char *file, char *buf, size_t len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = -1;
+	char path[128];
+	int fd;
 
+	snprintf(path, sizeof(path), "%s/%s", clocksource_dir, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		n = read(fd, buf, len - 1);
 		close(fd);
@@ -197,10 +203,7 @@ static int user_invert(struct counter *c, const struct counter_mark *a,
 	return 0;
 }
 
-/*
- * Whether the counter still is what it was.  The kernel hides the TSC from the
- * available clocksources once its watchdog has found it unstable.
- */
+/* Whether the counter is no longer what it was */
 static bool broke(struct counter_user *u, const struct counter_mark *m, int64_t suspended,
 		  const char *source, char *why, size_t why_len)
 {
@@ -225,6 +228,30 @@ static bool broke(struct counter_user *u, const struct counter_mark *m, int64_t 
 	return false;
 }
 
+static const struct counter_ops raw_ops;
+
+/*
+ * The kernel hides the TSC from the available clocksources once its watchdog has
+ * found it unstable: leave it then, whoever chose it.
+ */
+static bool tsc_lost(struct counter_user *u, char *why, size_t why_len)
+{
+	char list[256];
+
+	if (!u->is_tsc)
+		return false;
+	read_clocksource("available_clocksource", list, sizeof(list));
+	if (!*list || word_in(list, "tsc"))
+		return false;
+	snprintf(why, why_len, "the kernel found the tsc unstable (available: %s); "
+		 "monotonic_raw instead", list);
+	u->is_tsc = false;
+	u->read = read_raw;
+	u->base.ops = &raw_ops;
+	u->base.period_ns = 1;
+	return true;
+}
+
 static unsigned int user_check(struct counter *c, char *why, size_t why_len)
 {
 	struct counter_user *u = (struct counter_user *)c;
@@ -234,9 +261,10 @@ static unsigned int user_check(struct counter *c, char *why, size_t why_len)
 	char source[32];
 	bool b;
 
-	read_line(SYS_CLOCKSOURCE "current_clocksource", source, sizeof(source));
+	read_clocksource("current_clocksource", source, sizeof(source));
+	b = u->have_last && tsc_lost(u, why, why_len);
 	user_mark(c, &m);
-	b = u->have_last && broke(u, &m, suspended, source, why, why_len);
+	b = b || (u->have_last && broke(u, &m, suspended, source, why, why_len));
 	if (!b && u->have_last) {
 		int64_t span = m.realtime_ns - u->last.realtime_ns;
 
@@ -314,6 +342,7 @@ static const struct counter_ops tsc_ops = {
 
 struct counter *counter_tsc_open(char *why, size_t why_len)
 {
+	struct counter *c;
 	char list[256];
 
 	if (!tsc_invariant()) {
@@ -321,12 +350,15 @@ struct counter *counter_tsc_open(char *why, size_t why_len)
 			 "(CPUID 0x80000007, EDX bit 8)");
 		return NULL;
 	}
-	read_line(SYS_CLOCKSOURCE "available_clocksource", list, sizeof(list));
+	read_clocksource("available_clocksource", list, sizeof(list));
 	if (*list && !word_in(list, "tsc")) {
 		snprintf(why, why_len, "the kernel found it unstable (available: %s)", list);
 		return NULL;
 	}
-	return user_open(&tsc_ops, read_tsc, why, why_len);
+	c = user_open(&tsc_ops, read_tsc, why, why_len);
+	if (c)
+		((struct counter_user *)c)->is_tsc = true;
+	return c;
 }
 #else
 struct counter *counter_tsc_open(char *why, size_t why_len)

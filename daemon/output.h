@@ -76,8 +76,9 @@ struct output *output_kernel_new(int fd);
  * @cfg: names the files and the servers
  * @counter: for the files' headers
  *
- * With more than one server each has a stamp file of its own, FILE.HOST, since a
- * replay takes the stamps of one path.  Files are appended to.
+ * With more than one server each has a stamp file of its own, FILE.HOST or, with
+ * another port than NTP's, FILE.HOST:PORT, since a replay takes the stamps of one
+ * path.  Files are appended to.
  *
  * Return: the output, or NULL after an error message
  */

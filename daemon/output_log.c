@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "ntp_packet.h"
 #include "output.h"
 #include "replay.h"
 
@@ -93,7 +94,7 @@ static const struct output_ops log_ops = {
 struct output *output_log_new(const struct config *cfg, const struct counter *counter)
 {
 	struct output_log *l = calloc(1, sizeof(*l));
-	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 1];
+	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 8], port[8] = "";
 	unsigned int i;
 
 	if (!l) {
@@ -102,11 +103,15 @@ struct output *output_log_new(const struct config *cfg, const struct counter *co
 	}
 	l->base.ops = &log_ops;
 	for (i = 0; *cfg->log_stamps && i < cfg->n_servers; i++) {
+		if (cfg->servers[i].port != NTP_PORT)
+			snprintf(port, sizeof(port), ":%u", cfg->servers[i].port);
+		else
+			*port = '\0';
 		if (cfg->n_servers == 1)
 			snprintf(path, sizeof(path), "%s", cfg->log_stamps);
 		else
-			snprintf(path, sizeof(path), "%s.%s", cfg->log_stamps,
-				 cfg->servers[i].host);
+			snprintf(path, sizeof(path), "%s.%s%s", cfg->log_stamps,
+				 cfg->servers[i].host, port);
 		l->stamps[i] = open_log(path);
 		if (!l->stamps[i])
 			goto fail;

@@ -211,6 +211,61 @@ static void test_clocksource(void **state)
 	assert_false(word_in("", "tsc"));
 }
 
+static void put(const char *dir, const char *file, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void test_tsc_lost(void **state)
+{
+	const char *was = clocksource_dir;
+	char dir[] = "/tmp/ffclock-test-counter-XXXXXX";
+	char why[256], path[128];
+	struct counter *c;
+	struct counter_mark m;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	clocksource_dir = dir;
+	put(dir, "available_clocksource", "hpet acpi_pm \n");
+	put(dir, "current_clocksource", "tsc\n");
+	assert_null(counter_tsc_open(why, sizeof(why)));
+	put(dir, "available_clocksource", "tsc hpet acpi_pm \n");
+	c = counter_tsc_open(why, sizeof(why));
+	if (c) {
+		assert_int_equal(counter_check(c, why, sizeof(why)), 0);
+		/* the watchdog's verdict */
+		put(dir, "available_clocksource", "hpet acpi_pm \n");
+		put(dir, "current_clocksource", "hpet\n");
+		assert_int_equal(counter_check(c, why, sizeof(why)), COUNTER_EV_EPOCH);
+		assert_non_null(strstr(why, "unstable"));
+		assert_string_equal(counter_name(c), "monotonic_raw");
+		assert_true(c->period_ns > 0.999 && c->period_ns < 1.001);
+		counter_mark(c, &m);
+		assert_int_equal(m.epoch, 2);
+		assert_int_equal(counter_check(c, why, sizeof(why)), 0);
+		inverts(c, 50);
+		counter_close(c);
+	} else {
+		print_message("# no tsc: %s\n", why);
+	}
+	clocksource_dir = was;
+	snprintf(path, sizeof(path), "%s/available_clocksource", dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/current_clocksource", dir);
+	unlink(path);
+	rmdir(dir);
+	if (!c)
+		skip();
+}
+
 static void test_open(void **state)
 {
 	struct counter *c;
@@ -236,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_refuse),
 		cmocka_unit_test(test_breaks),
 		cmocka_unit_test(test_clocksource),
+		cmocka_unit_test(test_tsc_lost),
 		cmocka_unit_test(test_open),
 	};
 

@@ -24,7 +24,7 @@
 
 static int tap_planned, tap_count, tap_failed;
 
-static void plan(int n)
+static TAP_UNUSED void plan(int n)
 {
 	tap_planned = n;
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -42,7 +42,7 @@ static TAP_UNUSED __attribute__((format(printf, 1, 2))) void diag(const char *fm
 	printf("\n");
 }
 
-static __attribute__((format(printf, 2, 3))) bool ok(bool good, const char *fmt, ...)
+static TAP_UNUSED __attribute__((format(printf, 2, 3))) bool ok(bool good, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -81,7 +81,7 @@ static TAP_UNUSED __attribute__((noreturn, format(printf, 1, 2))) void bail(cons
 	exit(1);
 }
 
-static int finish(void)
+static TAP_UNUSED int finish(void)
 {
 	fflush(stdout);
 	return tap_failed || tap_count != tap_planned;

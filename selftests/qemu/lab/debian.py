@@ -31,7 +31,7 @@ CHROOT_PACKAGES = {
     "bookworm": ["make", "gcc", "libelf1", "sparse"],
     "trixie": ["make", "gcc", "libelf1t64", "sparse",
                "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios",
-               "chrony"],
+               "chrony", "linuxptp"],
 }
 # Raised when what is in a chroot changes, so that old ones are made anew.
 CHROOT_FORMAT = "2"

@@ -81,7 +81,7 @@ static int ffv_check_time(const struct ffclock_vmclock *v)
 	u64 nominal, period;
 	u32 shift;
 
-	if (v->counter_id != FFCLOCK_COUNTER_X86_TSC)
+	if (v->counter_id != FFCLOCK_COUNTER_X86_TSC || !tsc_khz)
 		return -EOPNOTSUPP;
 	switch (v->clock_status) {
 	case FFCLOCK_STATUS_SYNCHRONIZED:
@@ -135,6 +135,30 @@ static u64 ffv_bound(const struct ffclock_vmclock *v)
 	return FFV_GUESS_BOUND_NS;
 }
 
+/*
+ * The page migrates with the guest: until the new host has written it, it shows
+ * the old host's line under a new marker.  By the counter that line looks fresh,
+ * since the counter has not seen the gap either.  So: a line from before a
+ * disruption, to the last bit, is not believed after it.
+ */
+static int ffv_check_line(struct ffv_page *p, const struct ffclock_vmclock *v)
+{
+	u64 line[ARRAY_SIZE(p->line)] = {
+		v->counter_value, v->counter_period_frac_sec, v->time_sec, v->time_frac_sec,
+	};
+	int ret = 0;
+
+	mutex_lock(&p->lock);
+	if (v->disruption_marker != p->line_marker && !memcmp(line, p->line, sizeof(line))) {
+		ret = -ESTALE;
+	} else {
+		memcpy(p->line, line, sizeof(line));
+		p->line_marker = v->disruption_marker;
+	}
+	mutex_unlock(&p->lock);
+	return ret;
+}
+
 static int ffv_source_read(struct ffclock_source *s, struct ffclock_host_time *t)
 {
 	struct ffv_page *p = container_of(s, struct ffv_page, source);
@@ -149,6 +173,8 @@ static int ffv_source_read(struct ffclock_source *s, struct ffclock_host_time *t
 		ret = ffv_check(&v);
 	if (!ret)
 		ret = ffv_check_time(&v);
+	if (!ret)
+		ret = ffv_check_line(p, &v);
 	if (ret)
 		return ret;
 
@@ -211,8 +237,11 @@ static void ffv_work(struct work_struct *work)
 
 	if (!ffv_copy(p, &v) && !ffv_check(&v))
 		ffclock_notice(v.flags);
-	if (!follow)
+	if (!follow) {
+		/* to know the line again after a disruption */
+		ffv_source_read(&p->source, &t);
 		return;
+	}
 	/* twice: the epoch may have changed since the page was read */
 	for (i = 0; i < 2; i++) {
 		memset(&t, 0, sizeof(t));
@@ -293,6 +322,8 @@ struct ffv_page *ffv_page_add(phys_addr_t start, resource_size_t size, const cha
 		goto free;
 	}
 
+	mutex_init(&p->lock);
+	p->line_marker = v.disruption_marker;
 	init_irq_work(&p->irq, ffv_irq);
 	INIT_WORK(&p->work, ffv_work);
 	p->seq = READ_ONCE(p->page->seq_count) - 2;	/* take it in at once */
@@ -346,6 +377,7 @@ void ffv_page_remove(struct ffv_page *p)
 	irq_work_sync(&p->irq);
 	cancel_work_sync(&p->work);
 	ffclock_unregister_source(&p->source);
+	ffclock_notice(0);	/* nobody would take it back */
 	memunmap((void *)p->page);
 	kfree(p);
 }

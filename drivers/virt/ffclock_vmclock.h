@@ -5,6 +5,7 @@
 
 #include <linux/irq_work.h>
 #include <linux/ffclock.h>
+#include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
@@ -17,6 +18,9 @@
  * @has_generation: the page had one when it was found
  * @source: host-time source over the time fields
  * @seq: seq_count that was last taken in
+ * @lock: protects @line and @line_marker; sleeps
+ * @line: the host's line that was last looked at: counter_value, period, time
+ * @line_marker: disruption_marker that it was under
  * @irq: from the timekeeping notifier to @work
  * @work: takes the host's parameters over
  */
@@ -27,6 +31,9 @@ struct ffv_page {
 	bool				has_generation;
 	struct ffclock_source		source;
 	u32				seq;
+	struct mutex			lock;
+	u64				line[4];
+	u64				line_marker;
 	struct irq_work			irq;
 	struct work_struct		work;
 };

@@ -426,6 +426,7 @@ int cmd_migration(const struct options *o, int argc, char **argv)
 					       json_object_new_string(m.source) : NULL);
 			json_object_object_add(obj, "refused", json_object_new_boolean(
 					       !!(m.flags & FFCLOCK_MIG_F_REFUSED)));
+			json_object_object_add(obj, "settings", json_object_new_int64(m.settings));
 			json_object_object_add(obj, "tout_ns", m.flags & FFCLOCK_MIG_F_TOUT ?
 					       json_object_new_int64(m.tout_ns) : NULL);
 			json_object_object_add(obj, "bound_ns", json_bound(m.bound_ns));

@@ -15,8 +15,14 @@
 
 #include "ffclock_internal.h"
 
-/* Detectors that come later than this after the first one mean another event */
+/*
+ * Detectors that come later than this after the first one mean another event.
+ * Who is told by an interrupt may come late.  A word in memory changes with the
+ * disruption itself and is looked at by every update: 100 ms is some tens of
+ * these, or a host that writes two pages one after the other.
+ */
 #define FFC_JOIN_NS		1000000000U
+#define FFC_JOIN_WORD_NS	100000000U
 
 /* Words that readers look at; more detectors are looked at by updates only */
 #define FFC_MAX_WORDS		4
@@ -30,7 +36,6 @@ static u64 ffc_suppressed;			/* times an event was held back */
 
 /* Written under ffc_lock, read by readers */
 static const struct ffclock_detector *ffc_words[FFC_MAX_WORDS];
-
 
 /**
  * ffc_detect_pending() - has the machine been disrupted since the last update?
@@ -76,7 +81,7 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
 	u64 age = ffc_event_any ? ffc_counts_to_ns(now - ffc_event_counter) : U64_MAX;
 	bool told = d->last == ffc_event_counter;
 
-	if (ffc_event_any && !told && age < FFC_JOIN_NS) {
+	if (ffc_event_any && !told && age < (d->word ? FFC_JOIN_WORD_NS : FFC_JOIN_NS)) {
 		d->last = ffc_event_counter;
 		return;
 	}

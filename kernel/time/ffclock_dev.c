@@ -166,7 +166,7 @@ static int ffc_ioc_migration(void __user *arg)
 
 	if (copy_from_user(&m, arg, sizeof(m)))
 		return -EFAULT;
-	if (m.reserved0 || memchr_inv(m.reserved, 0, sizeof(m.reserved)))
+	if (memchr_inv(m.reserved, 0, sizeof(m.reserved)))
 		return -EINVAL;
 	ret = ffclock_get_migration(&m);
 	if (ret)

@@ -34,6 +34,12 @@
 #define FFC_INJECT_GOOD_NS	10000
 #define FFC_INJECT_TRIES	3
 
+/*
+ * The same when nobody knows the time: it is off by the time the machine stood
+ * still, milliseconds at least, so that only being preempted is worth another.
+ */
+#define FFC_TIMELESS_GOOD_NS	1000000
+
 /* When a source that was asked once is to be doubted */
 #define FFC_ONCE_UPDATE_SEC	64
 
@@ -297,10 +303,12 @@ static s64 ffc_realtime_error(const struct ffclock_host_time *t)
 }
 
 /*
- * Set CLOCK_REALTIME to @t.  Clears NTP's state and cancels
- * TFD_TIMER_CANCEL_ON_SET timers, however small the step.
+ * Set CLOCK_REALTIME to @t, to within @good_ns.  Clears NTP's state and cancels
+ * TFD_TIMER_CANCEL_ON_SET timers, however small the step; once for each of
+ * m->settings, which are counted here.
  */
-static int ffc_realtime_set(const struct ffclock_host_time *t, s64 *left)
+static int ffc_realtime_set(const struct ffclock_host_time *t, struct ffclock_migration *m,
+			    u64 good_ns, s64 *left)
 {
 	struct timespec64 ts;
 	int tries, ret;
@@ -313,8 +321,9 @@ static int ffc_realtime_set(const struct ffclock_host_time *t, s64 *left)
 		ret = do_settimeofday64(&ts);
 		if (ret)
 			return ret;
+		m->settings++;
 		*left = ffc_realtime_error(t);
-		if (abs(*left) <= FFC_INJECT_GOOD_NS)
+		if ((u64)abs(*left) <= good_ns)
 			break;
 	}
 	return 0;
@@ -334,6 +343,8 @@ static void ffc_own_time(struct ffclock_host_time *t)
 /* Carry the policy out, with the host's time; fills the record in */
 static void ffc_act(const struct ffclock_host_time *host, struct ffclock_migration *m)
 {
+	/* what |Tout| may be without anything being done about it */
+	u64 good = max(READ_ONCE(ffc_tunables.tolerable_ns), host->bound_ns);
 	struct ffclock_host_time own;
 	u64 noticed = m->counter;
 	int ret;
@@ -356,8 +367,7 @@ static void ffc_act(const struct ffclock_host_time *host, struct ffclock_migrati
 		break;
 	case FFC_POLICY_INJECT:
 		/* compensated already, by the host or within what is tolerable */
-		if ((u64)abs(m->tout_ns) <= max(READ_ONCE(ffc_tunables.tolerable_ns),
-							host->bound_ns))
+		if ((u64)abs(m->tout_ns) <= good)
 			m->policy = FFCLOCK_MIG_NTP_RESET;
 		else
 			m->policy = FFCLOCK_MIG_INJECT;
@@ -366,10 +376,11 @@ static void ffc_act(const struct ffclock_host_time *host, struct ffclock_migrati
 
 	if (m->policy == FFCLOCK_MIG_NTP_RESET) {
 		ffc_own_time(&own);
-		ret = ffc_realtime_set(&own, &m->error_left_ns);
+		ret = ffc_realtime_set(&own, m, max_t(u64, good, FFC_INJECT_GOOD_NS),
+				       &m->error_left_ns);
 		m->error_left_ns -= m->tout_ns;	/* against the host, as always */
 	} else {
-		ret = ffc_realtime_set(host, &m->error_left_ns);
+		ret = ffc_realtime_set(host, m, FFC_INJECT_GOOD_NS, &m->error_left_ns);
 	}
 	if (ret)
 		return;
@@ -390,7 +401,7 @@ static void ffc_act_timeless(struct ffclock_migration *m)
 
 	if (policy != FFC_POLICY_NOTIFY) {
 		ffc_own_time(&own);
-		ffc_realtime_set(&own, &left);
+		ffc_realtime_set(&own, m, FFC_TIMELESS_GOOD_NS, &left);
 	}
 	if (policy == FFC_POLICY_NTP_RESET)
 		m->policy = FFCLOCK_MIG_NTP_RESET;

@@ -300,7 +300,7 @@ static ssize_t sources_show(struct kobject *kobj, struct kobj_attribute *attr, c
 }
 FFC_ATTR_RO(sources);
 
-/* sequence detector policy source flags tout bound left lost freq delay */
+/* sequence detector policy source flags tout bound left lost freq delay settings */
 static ssize_t history_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	static const char * const names[] = {
@@ -318,10 +318,11 @@ static ssize_t history_show(struct kobject *kobj, struct kobj_attribute *attr, c
 		m.sequence = seq;
 		if (ffclock_get_migration(&m))
 			break;
-		len += sysfs_emit_at(buf, len, "%llu %s %s %s %#x %lld %llu %lld %lld %lld %llu\n",
+		len += sysfs_emit_at(buf, len, "%llu %s %s %s %#x %lld %llu %lld %lld %lld %llu %u\n",
 				     m.sequence, m.detector, names[m.policy],
 				     *m.source ? m.source : "-", m.flags, m.tout_ns, m.bound_ns,
-				     m.error_left_ns, m.lost_ns, m.freq_change_ppb, m.delay_ns);
+				     m.error_left_ns, m.lost_ns, m.freq_change_ppb, m.delay_ns,
+				     m.settings);
 	}
 	return len;
 }

@@ -413,7 +413,10 @@ struct ffclock_convert {
  * @epoch: the epoch that began with it
  * @flags: FFCLOCK_MIG_F_*
  * @policy: FFCLOCK_MIG_* that was carried out
- * @reserved0: zero
+ * @settings: how often CLOCK_REALTIME was set for it, each of which cancels
+ *	TFD_TIMER_CANCEL_ON_SET timers: when it was noticed, unless by FFCLOCK_MIG_
+ *	NOTIFY; again if a source of time came later; and once more for each time
+ *	that the kernel was interrupted between reckoning and setting
  * @tout_ns: what CLOCK_REALTIME had to be moved by: host time - guest time
  * @bound_ns: bound of the error of @tout_ns; FFCLOCK_BOUND_UNKNOWN
  * @error_left_ns: CLOCK_REALTIME - host time as measured after it was set
@@ -442,7 +445,7 @@ struct ffclock_migration {
 #define FFCLOCK_MIG_INJECT		1
 #define FFCLOCK_MIG_NTP_RESET		2
 #define FFCLOCK_MIG_NOTIFY		3
-	__u32	reserved0;
+	__u32	settings;
 	__s64	tout_ns;
 	__u64	bound_ns;
 	__s64	error_left_ns;

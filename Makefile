@@ -58,7 +58,7 @@ modules-all: lab
 
 # ---- lab and tests ---------------------------------------------------------
 
-.PHONY: deps lab check check-unit check-replay check-guest check-build check-lab
+.PHONY: deps lab check check-unit check-replay check-guest check-build check-lab check-migration
 deps:
 	scripts/install-deps
 
@@ -85,6 +85,9 @@ check-guest:
 
 check-guest-%:
 	selftests/run guest --kernel $*
+
+check-migration:
+	selftests/run guest --group migration
 
 # ---- demo ------------------------------------------------------------------
 
@@ -127,6 +130,7 @@ help:
 	@echo '  check-lab       does the harness notice faults?'
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
+	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  style           checkpatch on the kernel parts'
 	@echo 'Show:'
 	@echo '  demo            a guest synchronises, migrates, and every clock is watched'

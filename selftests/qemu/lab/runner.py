@@ -18,6 +18,10 @@ from .vm import GuestError, MARK
 
 DEFAULT_TIMEOUT = 120   # s, for one test
 KEPT_RUNS = 20          # directories of logs
+# Values of group=; "all" are those of make check, the others run when asked for.
+CHECK_GROUPS = ("fast", "slow")
+OTHER_GROUPS = ("migration",)
+GROUPS = CHECK_GROUPS + OTHER_GROUPS + ("all",)
 # Keys of a "lab:" line that make a test need a guest of its own.
 OWN_GUEST = ("smp", "memory", "append", "machine", "cpu", "vmclock", "net", "qemu", "hosttime")
 
@@ -39,6 +43,9 @@ class Test:
     @property
     def group(self):
         return self.options.get("group", "fast")
+
+    def in_group(self, wanted):
+        return self.group == wanted or wanted == "all" and self.group in CHECK_GROUPS
 
     @property
     def programs(self):
@@ -83,6 +90,9 @@ def parse_options(path):
                 raise LabError(f"{path.name}: '{word}' in its lab: line is not one of "
                                f"{', '.join(sorted(known))}, each with =value")
             options[key] = value
+    if options.get("group", "fast") not in CHECK_GROUPS + OTHER_GROUPS:
+        raise LabError(f"{path.name}: group= in its lab: line is not one of "
+                       f"{', '.join(CHECK_GROUPS + OTHER_GROUPS)}")
     for key in ("timeout", "smp", "memory"):
         if key in options and not options[key].isdigit():
             raise LabError(f"{path.name}: {key}= in its lab: line wants a number")

@@ -56,16 +56,36 @@ while [ ! -e /tmp/stop ]; do
 	last=$now
 done
 END
+# The kernel may refuse with EBUSY, which is not ffclock's: after some resumes the
+# deadline scheduler's total bandwidth is lost (0, see the comment line below; seen on
+# 6.12 and 7.2 without ffclock loaded too), dl_bw_manage() subtracts the processor's
+# share from that, takes the result for an overflow, and so until scheduling domains
+# are built anew.  What was refused is said; as from the second refusal admission by
+# bandwidth is off, which we do not test; what stays refused for 20 s fails.
+deadline=$(($(cut -d. -f1 /proc/uptime) + 20))
+refused=0
+processor1() {	# 0 or 1
+	while [ "$(cat /sys/devices/system/cpu/cpu1/online)" != "$1" ]; do
+		why=$(echo "$1" 2>&1 > /sys/devices/system/cpu/cpu1/online) && continue
+		refused=$((refused + 1))
+		diag "processor 1: $1 refused: $why;" \
+			"$(grep -m 1 dl_bw-.total_bw /sys/kernel/debug/sched/debug)"
+		[ $refused -lt 2 ] || echo -1 > /proc/sys/kernel/sched_rt_runtime_us
+		[ "$(cut -d. -f1 /proc/uptime)" -lt $deadline ] || return 1
+		sleep 0.5
+	done
+}
 rm -f /tmp/stop /tmp/back
 sh /tmp/reader & sh /tmp/reader &
 cycles=0
 while [ $cycles -lt 10 ]; do
-	echo 0 > /sys/devices/system/cpu/cpu1/online || break
-	echo 1 > /sys/devices/system/cpu/cpu1/online || break
+	processor1 0 || break
+	processor1 1 || break
 	cycles=$((cycles + 1))
 done
 touch /tmp/stop
 wait
+diag "refused $refused times"
 is "processor 1 went and came ten times" $cycles 10
 ok "no reader saw the counter go back" [ ! -e /tmp/back ]
 finish

@@ -164,16 +164,19 @@ class Archive:
         return max(found, key=tree.version_key, default=None)
 
     def choose(self, line):
-        """[(Kernel, packages)]: the line's newest, then its extras.
+        """[(Kernel, packages)]: the line's own, then its extras.
 
-        Extras are what the metapackage installs, if that is an older one, and
-        the newest if that has no signed image yet.
+        Its own is the newest signed one of the series that the line is named
+        for, as long as the archive has that: a newer series is to be tested
+        beside it, not instead.  Extras are what the metapackage installs and
+        the newest, signed or not.
         """
         releases = self.releases(line)
         signed = {r for r, p in releases.items() if "unsigned" not in p[0]}
         if not signed:
             raise LabError(f"the archive has no kernel for line {line.name}")
-        main = max(signed, key=tree.version_key)
+        series = {r for r in signed if r.startswith(line.name + ".")}
+        main = max(series or signed, key=tree.version_key)
         extras = {self.recommended(line), max(releases, key=tree.version_key)}
         extras = sorted((extras & set(releases)) - {main}, key=tree.version_key)
         return [(tree.Kernel(line.name, r, line.suite, r != main), releases[r])

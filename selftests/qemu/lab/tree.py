@@ -43,7 +43,7 @@ class KernelLine:
 LINES = (
     KernelLine("6.1", "bookworm", r"6\.1\.\d+-\d+-amd64", (6, 1)),
     KernelLine("6.12", "bookworm", r"6\.12\.\d+\+(?:bpo|deb12)-amd64", (6, 12)),
-    # 7.2 or whatever newer one trixie-backports holds by now.
+    # 7.2, and what newer one trixie-backports holds by now.
     KernelLine("7.2", "trixie", r"\d+\.\d+\.\d+\+deb13-amd64", (7, 2)),
 )
 

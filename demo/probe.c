@@ -70,6 +70,7 @@ enum probe_clock {
 	PROBE_REALTIME,
 	PROBE_MONOTONIC,
 	PROBE_UTC,
+	PROBE_TAI,
 	PROBE_MONO,
 	PROBE_DIFF,
 	PROBE_PAGE,		/* UTC from the mapped page, no system call */
@@ -77,11 +78,12 @@ enum probe_clock {
 };
 
 static const char *const clock_names[PROBE_NR] = {
-	"realtime", "monotonic", "utc", "mono", "diff", "page",
+	"realtime", "monotonic", "utc", "tai", "mono", "diff", "page",
 };
 
 static const char *const clock_devices[PROBE_NR] = {
 	[PROBE_UTC]	= FFCLOCK_DEV_UTC,
+	[PROBE_TAI]	= FFCLOCK_DEV_TAI,
 	[PROBE_MONO]	= FFCLOCK_DEV_MONO,
 	[PROBE_DIFF]	= FFCLOCK_DEV_DIFF,
 };

@@ -148,9 +148,12 @@ def check(tracks):
             results.append(Result(kind, "utc", f"< {limit / 1e6:.1f} ms in {BACK_S:.0f} s",
                                   *settles(track, "utc", limit, BACK_S)))
         else:
-            told = (track.machine.teller.page.told_ns - track.resume_ns) / 1e9
-            for clock, limit in (("utc", TOLD_UTC_NS), ("realtime", TOLD_REALTIME_NS)):
+            told = track.told()
+            # What the host does not know, the guest cannot: a busy one's handshakes.
+            worst = max((p["bound_ns"] or 0 for p in track.after if p.t <= WATCH_S))
+            for clock, limit in (("utc", max(TOLD_UTC_NS, worst)),
+                                 ("realtime", TOLD_REALTIME_NS + worst)):
                 good, seen = settles(track, clock, limit, told + TOLD_S)
-                results.append(Result(kind, clock, f"< {limit // 1000} us once told", good,
+                results.append(Result(kind, clock, f"< {limit / 1000:.1f} us once told", good,
                                       f"{seen}; told at {told * 1e3:.1f} ms"))
     return results

@@ -159,13 +159,17 @@ class Machine:
 
         def arrived(dest):
             stopped = event_ns(old.qmp.events, "STOP") / 1e9
+            if teller:
+                teller.arrived(dest)
             time.sleep(max(0.0, stopped + downtime_s - time.time()))
             dest.qmp.command("cont")
 
         try:
             self.guest, self.migration = old.migrate(
                 qemu=f"{old.config.qemu} -S", arrived=arrived,
-                spawned=teller and teller.spawned, resumed=teller and teller.resumed)
+                spawned=teller and teller.spawned)
+            if teller:
+                teller.resumed()
         except GuestError as err:
             raise DemoError(f"guest '{self.title}': {err}\nSee {old.path('qemu')}.") from None
         self.truths[-1].stopped_ns = event_ns(old.qmp.events, "STOP")
@@ -204,6 +208,12 @@ class Machine:
             raise DemoError(f"guest '{self.title}' delivered {len(lines)} lines and no proper "
                             "end: the connection broke; run the demo again")
         return [self.row(values) for values in csv.reader(lines[1:-1])]
+
+    def kill(self):
+        """End its processes, whatever they do."""
+        if self.teller:
+            self.teller.close()
+        self.guest.kill()
 
     def quit(self):
         """End the probe; what it and the daemons left behind can be read then."""

@@ -159,12 +159,6 @@ def series(track, span, value, clock=None):
     return points
 
 
-def told(track):
-    """When the host told the time anew [s], or None."""
-    teller = track.machine.teller
-    return (teller.page.told_ns - track.resume_ns) / 1e9 if teller else None
-
-
 def draw(out, track, panel, ticks, labels):
     old = [p for p in track.after if p["status"] == UNRELIABLE]
     if old:
@@ -180,7 +174,7 @@ def draw(out, track, panel, ticks, labels):
         points = series(track, panel.span, lambda p, c=clock: p.error[c], clock)
         panel.line(points, colour, width, dash)
     out("</g>")
-    at = told(track)
+    at = track.told()
     if at is not None and panel.span == CLOSE:
         x = panel.px(at)
         out(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{panel.y}" y2="{panel.y + panel.height}" '

@@ -66,7 +66,10 @@ def columns(track):
 def section(track, results):
     m = track.machine
     cells = columns(track)
-    lines = [f"{m.title}: stopped for {track.downtime_ns / 1e6:.1f} ms"]
+    head = f"{m.title}: stopped for {track.downtime_ns / 1e6:.1f} ms"
+    if track.told() is not None:
+        head += f", told after {track.told() * 1e3:.1f} ms"
+    lines = [head]
     lines.append(" " * NAME + "".join(f"{name:>{CELL}}" for name, _ in cells) + "  claim")
     for key, name, cell in rows(track):
         line = f"{name:<{NAME}}" + "".join(f"{cell(p):>{CELL}}" for _, p in cells)
@@ -108,17 +111,18 @@ def readings(m):
     row = m.live
     truth = m.truths[-1]
     lines = [f"{m.title}: a program there reads",
-             f"{'':<{NAME}}{'':<34}{'':<32}{'minus host':>12}"]
+             f"{'minus host':>{NAME + 34 + 32 + 12}}"]
     for clock, name, how in (
             ("realtime", "CLOCK_REALTIME", "clock_gettime()"),
             ("utc", "ff utc", "clock id of /dev/ffclock_utc"),
             ("page", "ff utc", "page of /dev/ffclock, no call"),
+            ("tai", "ff tai", "clock id of /dev/ffclock_tai"),
             ("mono", "ff mono", "clock id of /dev/ffclock_mono"),
             ("diff", "ff diff", "clock id of /dev/ffclock_diff"),
             ("monotonic", "CLOCK_MONOTONIC", "clock_gettime()")):
         if row[clock] is None:
             continue
-        utc = clock in tracking.ABSOLUTE
+        utc = clock in tracking.ABSOLUTE + ("tai",)
         line = f"{name:<{NAME}}{how:<34}{reading(row[clock], utc):>32}"
         if utc:
             line += f"{span(row[clock] - truth.host(row[f'{clock}_tsc'], m.rate())[0]):>12}"
@@ -167,7 +171,7 @@ def raw(tracks, results, kernel):
             "downtime_ns": t.downtime_ns,
             "resume_ns": t.resume_ns,
             "switch_bound_ns": t.switch_bound_ns,
-            "told_ns": t.machine.teller.page.told_ns if t.machine.teller else None,
+            "told_s": t.told(),
             "record": t.machine.record.line if t.machine.record else None,
             "qemu": vars(t.machine.migration),
             "points": [{"t": p.t, "truth": p.truth, "error": p.error, **p.row}

@@ -96,6 +96,11 @@ class Track:
             return None
         return next((p for p in self.after if p["sequence"] > was), None)
 
+    def told(self):
+        """When the host told the time anew [s]; None where it does not."""
+        teller = self.machine.teller
+        return (teller.told_ns - self.resume_ns) / 1e9 if teller else None
+
     def settled(self, clock, limit_ns):
         """s from which on the clock stays within limit_ns, or None.
 

@@ -11,7 +11,7 @@
 #include "config.h"
 #include "ntp_packet.h"
 
-#define WORDS_MAX	16	/* per line; the longest valid one has 9 */
+#define WORDS_MAX	32	/* per line; the longest valid one has 13 */
 #define LINE_MAX_LEN	4096
 #define ERRORS_MAX	20
 #define FILE_SIZE_MAX	(1 << 20)
@@ -91,80 +91,213 @@ static bool host_ok(const char *host)
 		      ".-_:%") == n;
 }
 
-static void key_server(struct parser *p)
+/**
+ * struct source_line - a line that names a source, while it is read
+ * @s: the source
+ * @known: its options, for messages
+ * @options: bits of source_options[] that its sort has
+ * @have_min: minpoll was given
+ * @have_max: maxpoll was given
+ * @count: of a pool: sources to make of it
+ */
+struct source_line {
+	struct config_source	s;
+	const char		*known;
+	unsigned int		options;
+	bool			have_min;
+	bool			have_max;
+	long			count;
+};
+
+static void opt_iburst(struct parser *p, struct source_line *l, const char *arg)
 {
-	struct config_server s = {
-		.line = p->line, .port = NTP_PORT,
-		.minpoll = CONFIG_MINPOLL, .maxpoll = CONFIG_MAXPOLL,
-	};
-	bool have_min = false, have_max = false;
-	int before = p->errors, i;
+	(void)p;
+	(void)arg;
+	l->s.iburst = true;
+}
+
+static void opt_prefer(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.prefer = true;
+}
+
+static void opt_trust(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.trust = true;
+}
+
+static void opt_noselect(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.noselect = true;
+}
+
+static void opt_port(struct parser *p, struct source_line *l, const char *arg)
+{
 	long v;
 
-	if (p->n < 2) {
-		complain(p, "server: the name or address is missing: server HOST [port N] "
-			 "[minpoll N] [maxpoll N] [iburst]");
+	if (parse_int(p, "port", arg, 1, 65535, &v))
+		l->s.port = (uint16_t)v;
+}
+
+static void opt_minpoll(struct parser *p, struct source_line *l, const char *arg)
+{
+	long v;
+
+	if (!parse_int(p, "minpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
 		return;
-	}
-	if (!host_ok(p->word[1])) {
-		complain(p, "server: '%s' is neither a host name nor an address",
-			 show(p->word[1]));
+	l->s.minpoll = (int8_t)v;
+	l->have_min = true;
+}
+
+static void opt_maxpoll(struct parser *p, struct source_line *l, const char *arg)
+{
+	long v;
+
+	if (!parse_int(p, "maxpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
 		return;
-	}
-	strcpy(s.host, p->word[1]);
+	l->s.maxpoll = (int8_t)v;
+	l->have_max = true;
+}
+
+static void opt_maxsources(struct parser *p, struct source_line *l, const char *arg)
+{
+	parse_int(p, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
+}
+
+/* What sorts of sources take an option */
+#define FOR_NTP		(1u << 0)
+#define FOR_POOL	(1u << 1)
+#define FOR_ALL		~0u
+
+static const struct {
+	const char	*name;
+	unsigned int	sorts;
+	bool		value;
+	void		(*set)(struct parser *p, struct source_line *l, const char *arg);
+} source_options[] = {
+	{ "port",	FOR_NTP | FOR_POOL,	true,	opt_port },
+	{ "minpoll",	FOR_ALL,		true,	opt_minpoll },
+	{ "maxpoll",	FOR_ALL,		true,	opt_maxpoll },
+	{ "iburst",	FOR_NTP | FOR_POOL,	false,	opt_iburst },
+	{ "maxsources",	FOR_POOL,		true,	opt_maxsources },
+	{ "prefer",	FOR_ALL,		false,	opt_prefer },
+	{ "trust",	FOR_ALL,		false,	opt_trust },
+	{ "noselect",	FOR_ALL,		false,	opt_noselect },
+};
+#define N_SOURCE_OPTIONS	(sizeof(source_options) / sizeof(source_options[0]))
+
+/* The options of a line from its third word on.  Return: whether all are known */
+static bool parse_source_options(struct parser *p, struct source_line *l)
+{
+	size_t o;
+	int i;
 
 	for (i = 2; i < p->n; i++) {
 		const char *opt = p->word[i];
-		const char *arg = i + 1 < p->n ? p->word[i + 1] : NULL;
 
-		if (!strcmp(opt, "iburst")) {
-			s.iburst = true;
+		for (o = 0; o < N_SOURCE_OPTIONS; o++)
+			if ((source_options[o].sorts & l->options) &&
+			    !strcmp(opt, source_options[o].name))
+				break;
+		if (o == N_SOURCE_OPTIONS) {
+			complain(p, "%s: unknown option '%s'; known: %s", p->word[0], show(opt),
+				 l->known);
+			return false;
+		}
+		if (!source_options[o].value) {
+			source_options[o].set(p, l, NULL);
 			continue;
 		}
-		if (strcmp(opt, "port") && strcmp(opt, "minpoll") && strcmp(opt, "maxpoll")) {
-			complain(p, "server: unknown option '%s'; known: port N, minpoll N, "
-				 "maxpoll N, iburst", show(opt));
-			return;
+		if (++i == p->n) {
+			complain(p, "%s: '%s' needs a value", p->word[0], opt);
+			return false;
 		}
-		if (!arg) {
-			complain(p, "server: '%s' needs a number", opt);
-			return;
-		}
-		i++;
-		if (!strcmp(opt, "port")) {
-			if (parse_int(p, "server: port", arg, 1, 65535, &v))
-				s.port = (uint16_t)v;
-		} else if (parse_int(p, opt, arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v)) {
-			if (!strcmp(opt, "minpoll")) {
-				s.minpoll = (int8_t)v;
-				have_min = true;
-			} else {
-				s.maxpoll = (int8_t)v;
-				have_max = true;
-			}
-		}
+		source_options[o].set(p, l, p->word[i]);
 	}
-	/* one given alone pulls the other's default along */
-	if (have_min && !have_max && s.maxpoll < s.minpoll)
-		s.maxpoll = s.minpoll;
-	if (have_max && !have_min && s.minpoll > s.maxpoll)
-		s.minpoll = s.maxpoll;
-	if (s.minpoll > s.maxpoll)
-		complain(p, "server: minpoll %d is above maxpoll %d", s.minpoll, s.maxpoll);
-	for (i = 0; i < (int)p->cfg->n_servers; i++) {
-		const struct config_server *o = &p->cfg->servers[i];
+	return true;
+}
 
-		if (!strcasecmp(o->host, s.host) && o->port == s.port)
-			complain(p, "server: '%s' port %u is already on line %u", show(s.host),
-				 s.port, o->line);
+/* Put what a line says, once or (a pool) several times, into the configuration */
+static void add_source(struct parser *p, struct source_line *l, int before)
+{
+	struct config_source *s = &l->s;
+	int i;
+
+	/* one given alone pulls the other's default along */
+	if (l->have_min && !l->have_max && s->maxpoll < s->minpoll)
+		s->maxpoll = s->minpoll;
+	if (l->have_max && !l->have_min && s->minpoll > s->maxpoll)
+		s->minpoll = s->maxpoll;
+	if (s->minpoll > s->maxpoll)
+		complain(p, "%s: minpoll %d is above maxpoll %d", p->word[0], s->minpoll,
+			 s->maxpoll);
+	for (i = 0; i < (int)p->cfg->n_sources; i++) {
+		const struct config_source *o = &p->cfg->sources[i];
+
+		if (o->kind != s->kind || strcasecmp(o->name, s->name) || o->port != s->port)
+			continue;
+		complain(p, "%s: '%s' port %u is already on line %u", p->word[0], show(s->name),
+			 s->port, o->line);
+		break;
 	}
-	if (p->errors > before)
-		return;
-	if (p->cfg->n_servers == CONFIG_SERVERS_MAX) {
-		complain(p, "server: more than %d servers", CONFIG_SERVERS_MAX);
+	for (i = 0; i < l->count && p->errors == before; i++) {
+		if (p->cfg->n_sources == CONFIG_SOURCES_MAX) {
+			complain(p, "%s: more than %d sources", p->word[0], CONFIG_SOURCES_MAX);
+			return;
+		}
+		p->cfg->sources[p->cfg->n_sources++] = *s;
+	}
+}
+
+static void key_ntp(struct parser *p, struct source_line *l)
+{
+	int before = p->errors;
+
+	l->s.kind = CONFIG_SOURCE_NTP;
+	l->s.line = p->line;
+	l->s.port = NTP_PORT;
+	l->s.minpoll = CONFIG_MINPOLL;
+	l->s.maxpoll = CONFIG_MAXPOLL;
+	if (p->n < 2) {
+		complain(p, "%s: the name or address is missing: %s HOST [OPTION...]; options: %s",
+			 p->word[0], p->word[0], l->known);
 		return;
 	}
-	p->cfg->servers[p->cfg->n_servers++] = s;
+	if (!host_ok(p->word[1])) {
+		complain(p, "%s: '%s' is neither a host name nor an address", p->word[0],
+			 show(p->word[1]));
+		return;
+	}
+	strcpy(l->s.name, p->word[1]);
+	if (parse_source_options(p, l))
+		add_source(p, l, before);
+}
+
+static void key_server(struct parser *p)
+{
+	struct source_line l = {
+		.options = FOR_NTP, .count = 1,
+		.known = "port N, minpoll N, maxpoll N, iburst, prefer, trust, noselect",
+	};
+
+	key_ntp(p, &l);
+}
+
+static void key_pool(struct parser *p)
+{
+	struct source_line l = {
+		.options = FOR_POOL, .count = CONFIG_POOL_SOURCES, .s.pool = true,
+		.known = "port N, minpoll N, maxpoll N, iburst, maxsources N, prefer, trust, "
+			 "noselect",
+	};
+
+	key_ntp(p, &l);
 }
 
 static bool one_value(struct parser *p, const char *allowed)
@@ -275,17 +408,28 @@ static void key_verbose(struct parser *p)
 		p->cfg->level = levels[v];
 }
 
+static void key_minsources(struct parser *p)
+{
+	long v;
+
+	if (one_value(p, "a number of sources") &&
+	    parse_int(p, "minsources", p->word[1], 1, CONFIG_SOURCES_MAX, &v))
+		p->cfg->min_sources = (unsigned int)v;
+}
+
 static const struct {
 	const char	*name;
 	void		(*set)(struct parser *p);
 	bool		repeats;
 } keys[] = {
 	{ "server",		key_server,		true },
+	{ "pool",		key_pool,		true },
 	{ "counter",		key_counter,		false },
 	{ "output",		key_output,		false },
 	{ "log",		key_log,		true },
 	{ "user",		key_user,		false },
 	{ "maxdistance",	key_maxdistance,	false },
+	{ "minsources",		key_minsources,		false },
 	{ "verbose",		key_verbose,		false },
 };
 #define N_KEYS	(sizeof(keys) / sizeof(keys[0]))
@@ -348,8 +492,8 @@ static void parse_line(struct parser *p, const char *text, size_t len)
 		if (!strcmp(keys[i].name, p->word[0]))
 			break;
 	if (i == N_KEYS) {
-		complain(p, "unknown key '%s'; known: server, counter, output, log, user, "
-			 "maxdistance, verbose", show(p->word[0]));
+		complain(p, "unknown key '%s'; known: server, pool, counter, output, log, "
+			 "user, maxdistance, minsources, verbose", show(p->word[0]));
 		return;
 	}
 	if (!keys[i].repeats && p->seen & 1u << i) {
@@ -364,6 +508,7 @@ void config_defaults(struct config *cfg)
 {
 	memset(cfg, 0, sizeof(*cfg));
 	cfg->max_distance_ns = MAX_DISTANCE_DEFAULT_NS;
+	cfg->min_sources = 1;
 	cfg->level = LOG_NOTICE;
 }
 
@@ -387,8 +532,11 @@ int config_parse(struct config *cfg, const char *text, size_t len, const char *n
 		len -= n;
 	}
 	p.line = 0;
-	if (!cfg->n_servers && !p.errors)
-		complain(&p, "no server: add a line 'server HOST'");
+	if (!cfg->n_sources && !p.errors)
+		complain(&p, "no source of time: add a line 'server HOST'");
+	if (cfg->min_sources > cfg->n_sources && !p.errors)
+		complain(&p, "minsources %u, but there are only %zu sources", cfg->min_sources,
+			 cfg->n_sources);
 	if (cfg->output == CONFIG_OUTPUT_KERNEL && cfg->counter > CONFIG_COUNTER_DEVICE)
 		complain(&p, "output kernel needs counter device (or auto): the kernel's clock "
 			 "runs on the kernel's counter");

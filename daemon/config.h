@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #define CONFIG_PATH		"/etc/ffclockd.conf"
-#define CONFIG_SERVERS_MAX	16
+#define CONFIG_SOURCES_MAX	16
 #define CONFIG_HOST_MAX		254	/* RFC 1035: 253 characters, and the zero */
 #define CONFIG_FILE_MAX		1024
 #define CONFIG_USER_MAX		33	/* useradd(8): 32, and the zero */
@@ -24,6 +24,9 @@
 #define CONFIG_POLL_HI		17
 #define CONFIG_MINPOLL		6	/* 64 s: what public servers ask for */
 #define CONFIG_MAXPOLL		10	/* 1024 s */
+
+/* Addresses of a pool to use, if there are as many: three outvote a liar, and one to spare */
+#define CONFIG_POOL_SOURCES	4
 
 enum config_counter {
 	CONFIG_COUNTER_AUTO,
@@ -38,39 +41,56 @@ enum config_output {
 	CONFIG_OUTPUT_NONE,
 };
 
+/* Sorts of time sources; source_new() knows which function makes each */
+enum config_source_kind {
+	CONFIG_SOURCE_NTP,
+};
+
 /**
- * struct config_server - one line 'server HOST ...'
- * @host: name or address
+ * struct config_source - one time source; a 'pool' line makes several
+ * @kind: sort
+ * @name: host name or address, path of a device, ...
  * @line: line of the file it came from
- * @port: UDP port
  * @minpoll: shortest poll interval [log2 s]
  * @maxpoll: longest poll interval [log2 s], not below @minpoll
- * @iburst: begin with a burst
+ * @prefer: while it agrees with the majority, only such sources make the clock
+ * @trust: while such sources have clocks, only they vote on what is true
+ * @noselect: watch it only
+ * @port: NTP: UDP port
+ * @iburst: NTP: begin with a burst
+ * @pool: NTP: one of several addresses of @name, none of which serves two sources
  */
-struct config_server {
-	char		host[CONFIG_HOST_MAX];
-	unsigned int	line;
-	uint16_t	port;
-	int8_t		minpoll;
-	int8_t		maxpoll;
-	bool		iburst;
+struct config_source {
+	enum config_source_kind	kind;
+	char			name[CONFIG_HOST_MAX];
+	unsigned int		line;
+	int8_t			minpoll;
+	int8_t			maxpoll;
+	bool			prefer;
+	bool			trust;
+	bool			noselect;
+	uint16_t		port;
+	bool			iburst;
+	bool			pool;
 };
 
 /**
  * struct config - everything the file says, defaults filled in
- * @servers: in the order of the file
- * @n_servers: at least 1 after a successful config_parse()
+ * @sources: in the order of the file
+ * @n_sources: at least 1 after a successful config_parse()
+ * @min_sources: so many must agree before there is a clock
  * @counter: raw counter to use
  * @output: where parameters go
  * @log_stamps: file the exchanges are appended to; empty: none
  * @log_map: file the clock's parameters are appended to; empty: none
  * @user: to run as when started as root; empty: stay
- * @max_distance_ns: largest root distance of a usable server [ns]
+ * @max_distance_ns: largest error bound of a usable source [ns]
  * @level: least important priority that is logged (syslog.h)
  */
 struct config {
-	struct config_server	servers[CONFIG_SERVERS_MAX];
-	size_t			n_servers;
+	struct config_source	sources[CONFIG_SOURCES_MAX];
+	size_t			n_sources;
+	unsigned int		min_sources;
 	enum config_counter	counter;
 	enum config_output	output;
 	char			log_stamps[CONFIG_FILE_MAX];
@@ -80,7 +100,7 @@ struct config {
 	int			level;
 };
 
-/* The settings of an empty file: no server */
+/* The settings of an empty file: no source */
 void config_defaults(struct config *cfg);
 
 /**

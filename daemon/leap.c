@@ -56,6 +56,23 @@ bool leap_announce(struct leap *l, uint8_t indicator, int64_t utc_ns)
 	return true;
 }
 
+void leap_await(struct leap *l, const struct leap *from)
+{
+	l->change = from->change;
+	l->utc_sec = from->utc_sec;
+}
+
+bool leap_passed(const struct leap *l, int64_t plain_ns)
+{
+	/* an omitted second is the one before utc_sec */
+	return l->change && plain_ns >= (l->utc_sec + (l->change < 0 ? -1 : 0)) * NSEC;
+}
+
+bool leap_imminent(const struct leap *l, int64_t plain_ns)
+{
+	return l->change && plain_ns >= (l->utc_sec - QUIET_SEC) * NSEC;
+}
+
 enum leap_outcome leap_unfold(struct leap *l, int64_t utc_ns, int64_t predicted_ns,
 			      int64_t *out_ns)
 {

@@ -42,6 +42,25 @@ struct leap {
  */
 bool leap_announce(struct leap *l, uint8_t indicator, int64_t utc_ns);
 
+/**
+ * leap_await() - expect a leap second that others have announced
+ * @l: state; what it expected itself is forgotten
+ * @from: whose pending leap second it is from now on
+ */
+void leap_await(struct leap *l, const struct leap *from);
+
+/**
+ * leap_passed() - is UTC by now the other side of the pending leap second?
+ * @l: state
+ * @plain_ns: UTC as it would be without it [ns]
+ *
+ * Return: false too if none is pending
+ */
+bool leap_passed(const struct leap *l, int64_t plain_ns);
+
+/* Is its time near (a minute before) or past?  @plain_ns as in leap_passed() */
+bool leap_imminent(const struct leap *l, int64_t plain_ns);
+
 /* What became of a server's time in leap_unfold() */
 enum leap_outcome {
 	LEAP_QUIET,	/* nothing to tell */

@@ -327,7 +327,7 @@ static int run(const struct config *cfg)
 		goto free_loop;
 	d.sync = sync_new(cfg, counter, d.loop, outputs);
 	if (!d.sync) {
-		log_err("cannot set up the servers: out of memory");
+		log_err("cannot set up the sources");
 		goto free_loop;
 	}
 	err = watch_signals(&d);
@@ -352,8 +352,8 @@ static int run(const struct config *cfg)
 	d.status.arg = &d;
 	loop_timer_set(d.loop, &d.status, NSEC);
 
-	log_notice("version " FFCLOCK_VERSION ", counter %s, %zu server%s, output %s",
-		   counter_name(counter), cfg->n_servers, cfg->n_servers == 1 ? "" : "s",
+	log_notice("version " FFCLOCK_VERSION ", counter %s, %zu source%s, output %s",
+		   counter_name(counter), cfg->n_sources, cfg->n_sources == 1 ? "" : "s",
 		   kernel ? "kernel" : "none");
 	sync_start(d.sync);
 	notify_send("READY=1");

@@ -41,7 +41,7 @@ struct output_update {
  * @name: for messages
  * @update: new parameters.  Return: 0; -ESTALE: the counter's epoch is another
  *	one by now; another -errno: told the log already
- * @stamp: server number @server made an exchange; @s is what the estimator got
+ * @stamp: source number @server made a comparison; @s is what the estimator got
  * @note: something happened that a reader of the log should know
  * @destroy: flush and free
  */
@@ -73,12 +73,12 @@ struct output *output_kernel_new(int fd);
 
 /**
  * output_log_new() - stamp and map logs
- * @cfg: names the files and the servers
+ * @cfg: names the files and the sources
  * @counter: for the files' headers
  *
- * With more than one server each has a stamp file of its own, FILE.HOST or, with
- * another port than NTP's, FILE.HOST:PORT, since a replay takes the stamps of one
- * path.  Files are appended to.
+ * With more than one source each has a stamp file of its own, FILE.NAME or, with
+ * another port than NTP's, FILE.NAME:PORT, since a replay takes the stamps of one
+ * path; of a pool the second is FILE.NAME.2.  Files are appended to.
  *
  * Return: the output, or NULL after an error message
  */

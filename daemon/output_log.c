@@ -20,7 +20,7 @@
 
 struct output_log {
 	struct output	base;
-	FILE		*stamps[CONFIG_SERVERS_MAX];
+	FILE		*stamps[CONFIG_SOURCES_MAX];
 	FILE		*map;
 };
 
@@ -63,7 +63,7 @@ static void log_note(struct output *o, const char *text)
 	struct output_log *l = (struct output_log *)o;
 	unsigned int i;
 
-	for (i = 0; i < CONFIG_SERVERS_MAX; i++)
+	for (i = 0; i < CONFIG_SOURCES_MAX; i++)
 		if (l->stamps[i])
 			fprintf(l->stamps[i], "# %s\n", text);
 	if (l->map)
@@ -75,7 +75,7 @@ static void log_destroy(struct output *o)
 	struct output_log *l = (struct output_log *)o;
 	unsigned int i;
 
-	for (i = 0; i < CONFIG_SERVERS_MAX; i++)
+	for (i = 0; i < CONFIG_SOURCES_MAX; i++)
 		if (l->stamps[i])
 			fclose(l->stamps[i]);
 	if (l->map)
@@ -91,10 +91,34 @@ static const struct output_ops log_ops = {
 	.destroy	= log_destroy,
 };
 
+/* FILE, or with several sources FILE.NAME, FILE.NAME:PORT, FILE.NAME.2 of a pool */
+static void stamp_path(const struct config *cfg, unsigned int i, char *path, size_t len)
+{
+	const struct config_source *s = &cfg->sources[i];
+	char name[CONFIG_HOST_MAX], port[8] = "", slot[12] = "";
+	unsigned int j, nth = 1;
+
+	if (cfg->n_sources == 1) {
+		snprintf(path, len, "%s", cfg->log_stamps);
+		return;
+	}
+	/* the path of a device is no folder */
+	for (j = 0; s->name[j]; j++)
+		name[j] = s->name[j] == '/' ? '_' : s->name[j];
+	name[j] = '\0';
+	if (s->kind == CONFIG_SOURCE_NTP && s->port != NTP_PORT)
+		snprintf(port, sizeof(port), ":%u", s->port);
+	for (j = 0; j < i; j++)
+		nth += cfg->sources[j].line == s->line;
+	if (nth > 1)
+		snprintf(slot, sizeof(slot), ".%u", nth);
+	snprintf(path, len, "%s.%s%s%s", cfg->log_stamps, name, port, slot);
+}
+
 struct output *output_log_new(const struct config *cfg, const struct counter *counter)
 {
 	struct output_log *l = calloc(1, sizeof(*l));
-	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 8], port[8] = "";
+	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 24];
 	unsigned int i;
 
 	if (!l) {
@@ -102,23 +126,15 @@ struct output *output_log_new(const struct config *cfg, const struct counter *co
 		return NULL;
 	}
 	l->base.ops = &log_ops;
-	for (i = 0; *cfg->log_stamps && i < cfg->n_servers; i++) {
-		if (cfg->servers[i].port != NTP_PORT)
-			snprintf(port, sizeof(port), ":%u", cfg->servers[i].port);
-		else
-			*port = '\0';
-		if (cfg->n_servers == 1)
-			snprintf(path, sizeof(path), "%s", cfg->log_stamps);
-		else
-			snprintf(path, sizeof(path), "%s.%s%s", cfg->log_stamps,
-				 cfg->servers[i].host, port);
+	for (i = 0; *cfg->log_stamps && i < cfg->n_sources; i++) {
+		stamp_path(cfg, i, path, sizeof(path));
 		l->stamps[i] = open_log(path);
 		if (!l->stamps[i])
 			goto fail;
-		fprintf(l->stamps[i], "# ffclockd stamps: server %s port %u, counter %s\n"
+		fprintf(l->stamps[i], "# ffclockd stamps: source %s, counter %s\n"
 			"# period_ns %.9f\n"
-			"# Ta[raw] Tb[unix s] Te[unix s] Tf[raw]\n", cfg->servers[i].host,
-			cfg->servers[i].port, counter_name(counter), counter_period_ns(counter));
+			"# Ta[raw] Tb[unix s] Te[unix s] Tf[raw]\n", cfg->sources[i].name,
+			counter_name(counter), counter_period_ns(counter));
 	}
 	if (*cfg->log_map) {
 		l->map = open_log(cfg->log_map);

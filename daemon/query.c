@@ -44,8 +44,8 @@ int query_main(struct config *cfg)
 	int ret = 1;
 	size_t i;
 
-	for (i = 0; i < cfg->n_servers; i++)
-		cfg->servers[i].iburst = true;
+	for (i = 0; i < cfg->n_sources; i++)
+		cfg->sources[i].iburst = true;
 	counter = counter_open(cfg->counter);
 	if (!counter)
 		return 1;

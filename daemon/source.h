@@ -41,6 +41,10 @@ struct source_stamp {
  * @stamp: a comparison was made
  * @moved: the source now is another one (address): its path is unknown
  * @missed: no usable comparison came of the last attempt
+ * @clock: the clock of all sources at a reading of the counter, for sources
+ *	that know a part of the time only (a pulse, but not which second it
+ *	begins).  Return: 0, -EAGAIN while there is none, -ESTALE if @epoch is
+ *	not the counter's
  * @arg: for all of them
  *
  * Called from the loop.  They may call any operation of the source but destroy.
@@ -49,6 +53,7 @@ struct source_sink {
 	void	(*stamp)(void *arg, const struct source_stamp *st);
 	void	(*moved)(void *arg);
 	void	(*missed)(void *arg);
+	int	(*clock)(void *arg, uint64_t counter, uint32_t epoch, struct ffe_map *map);
 	void	*arg;
 };
 
@@ -60,6 +65,9 @@ struct source_sink {
  * @sent: attempts
  * @good: stamps handed to the sink
  * @bad: datagrams that were no use
+ * @stratum: of its last good answer; 0 for sources that are no servers
+ * @refid: likewise, network byte order
+ * @authenticated: its answers are
  */
 struct source_report {
 	char		address[64];
@@ -68,6 +76,9 @@ struct source_report {
 	uint64_t	sent;
 	uint64_t	good;
 	uint64_t	bad;
+	uint8_t		stratum;
+	uint32_t	refid;
+	bool		authenticated;
 };
 
 /**
@@ -75,7 +86,9 @@ struct source_report {
  * @kind: for messages
  * @start: begin; does not block
  * @burst: compare several times at once, soon; ignored when it was done lately
- * @pace: +1: may ask less often, -1: should ask as often as allowed
+ * @restart: the counter broke: a comparison under way is void; compare several
+ *	times, the first one now
+ * @pace: +1: may ask less often, 0: as it is, -1: should ask as often as allowed
  * @report: see &struct source_report
  * @destroy: stop and free
  */
@@ -83,6 +96,7 @@ struct source_ops {
 	const char	*kind;
 	void		(*start)(struct source *s);
 	void		(*burst)(struct source *s);
+	void		(*restart)(struct source *s);
 	void		(*pace)(struct source *s, int direction);
 	void		(*report)(const struct source *s, struct source_report *r);
 	void		(*destroy)(struct source *s);
@@ -101,15 +115,19 @@ struct source {
 };
 
 /**
- * source_ntp_new() - an NTP server
+ * source_new() - make a source of the sort its configuration names
  * @cfg: must outlive the source
  * @counter: raw counter
  * @loop: loop
  * @sink: copied
  *
- * Return: the source, not started; NULL when out of memory
+ * Return: the source, not started; NULL after an error message
  */
-struct source *source_ntp_new(const struct config_server *cfg, struct counter *counter,
+struct source *source_new(const struct config_source *cfg, struct counter *counter,
+			  struct loop *loop, const struct source_sink *sink);
+
+/* An NTP server.  Return: as source_new(); NULL only when out of memory */
+struct source *source_ntp_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink);
 
 #endif /* FFCLOCKD_SOURCE_H */

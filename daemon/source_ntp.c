@@ -68,7 +68,7 @@
 
 struct ntp {
 	struct source			base;
-	const struct config_server	*cfg;
+	const struct config_source	*cfg;
 	struct counter			*counter;
 	struct loop			*loop;
 	int				stamp_fd;	/* keeps stamping switched on */
@@ -166,7 +166,7 @@ static void resolved(void *arg, const struct resolve_result *r)
 	if (r->error) {
 		if (!n->resolve_delay || log_wants(LOG_INFO))
 			log_warn("server %s: cannot resolve the name: %s; trying again",
-				 n->cfg->host, r->error == EAI_SYSTEM ? strerror(r->sys_errno) :
+				 n->cfg->name, r->error == EAI_SYSTEM ? strerror(r->sys_errno) :
 				 gai_strerror(r->error));
 		retry_resolve(n);
 		return;
@@ -187,7 +187,7 @@ static void resolved(void *arg, const struct resolve_result *r)
 	}
 	if (!usable) {
 		log_warn("server %s: all of its addresses have refused us; asking again in 1 h",
-			 n->cfg->host);
+			 n->cfg->name);
 		n->n_denied = 0;
 		n->next.cb = resolve;
 		loop_timer_set(n->loop, &n->next, DENIED_REST_NS);
@@ -201,8 +201,8 @@ static void resolved(void *arg, const struct resolve_result *r)
 		n->addr_len = r->len[pick];
 		getnameinfo((struct sockaddr *)&n->addr, n->addr_len, n->address,
 			    sizeof(n->address), NULL, 0, NI_NUMERICHOST);
-		if (strcmp(n->address, n->cfg->host))
-			log_info("server %s: address %s", n->cfg->host, n->address);
+		if (strcmp(n->address, n->cfg->name))
+			log_info("server %s: address %s", n->cfg->name, n->address);
 		if (moved)
 			n->base.sink.moved(n->base.sink.arg);
 	}
@@ -215,9 +215,9 @@ static void resolve(void *arg)
 
 	if (n->resolving)
 		return;
-	n->resolving = resolve_start(n->loop, n->cfg->host, n->cfg->port, resolved, n);
+	n->resolving = resolve_start(n->loop, n->cfg->name, n->cfg->port, resolved, n);
 	if (!n->resolving) {
-		log_warn("server %s: cannot resolve the name: %s", n->cfg->host, strerror(errno));
+		log_warn("server %s: cannot resolve the name: %s", n->cfg->name, strerror(errno));
 		retry_resolve(n);
 	}
 }
@@ -268,7 +268,7 @@ static void missed(struct ntp *n)
 	if (n->misses >= MISSES_TO_RESOLVE && !n->silent) {
 		n->silent = true;
 		log_warn("server %s (%s): no usable answer to the last %d requests%s%s",
-			 n->cfg->host, n->address, MISSES_TO_RESOLVE,
+			 n->cfg->name, n->address, MISSES_TO_RESOLVE,
 			 n->last_verdict ? ": " : n->last_errno ? ": " : "",
 			 n->last_verdict ? ntp_verdict_name(n->last_verdict) :
 			 n->last_errno ? strerror(n->last_errno) : "");
@@ -285,7 +285,7 @@ static void timed_out(void *arg)
 {
 	struct ntp *n = arg;
 
-	log_debug("server %s: no answer", n->cfg->host);
+	log_debug("server %s: no answer", n->cfg->name);
 	missed(n);
 }
 
@@ -324,7 +324,7 @@ static int open_socket(const struct ntp *n)
 		return -errno;
 	/* without stamps the marks have to do; the first exchange says so */
 	if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &want, sizeof(want)))
-		log_debug("server %s: SO_TIMESTAMPING: %s", n->cfg->host, strerror(errno));
+		log_debug("server %s: SO_TIMESTAMPING: %s", n->cfg->name, strerror(errno));
 	if (connect(fd, (const struct sockaddr *)&n->addr, n->addr_len)) {
 		int err = -errno;
 
@@ -399,7 +399,7 @@ static void kiss(struct ntp *n, const struct ntp_answer *a)
 	n->burst_left = 0;
 	if (!strcmp(a->kod, "DENY") || !strcmp(a->kod, "RSTR")) {
 		log_warn("server %s (%s) refuses to serve us (%s); trying its other addresses",
-			 n->cfg->host, n->address, a->kod);
+			 n->cfg->name, n->address, a->kod);
 		if (n->n_denied < DENIED_MAX)
 			n->denied[n->n_denied++] = n->addr;
 		n->misses++;
@@ -415,11 +415,11 @@ static void kiss(struct ntp *n, const struct ntp_answer *a)
 		n->floor = want;
 		n->poll = want;
 		log_warn("server %s (%s) asks for fewer requests; interval now %lld s",
-			 n->cfg->host, n->address, (long long)(poll_ns(n) / NSEC));
+			 n->cfg->name, n->address, (long long)(poll_ns(n) / NSEC));
 		schedule(n);
 	} else {
 		/* other codes (INIT, STEP, ...) only say: no time now */
-		log_info("server %s (%s): kiss code %s", n->cfg->host, n->address, a->kod);
+		log_info("server %s (%s): kiss code %s", n->cfg->name, n->address, a->kod);
 	}
 	n->base.sink.missed(n->base.sink.arg);
 }
@@ -444,7 +444,7 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 	st.epoch = after->epoch;
 
 	if (n->before.epoch != after->epoch) {
-		log_info("server %s: the counter broke during the exchange", n->cfg->host);
+		log_info("server %s: the counter broke during the exchange", n->cfg->name);
 		missed(n);
 		return;
 	}
@@ -463,7 +463,7 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 		st.rx_kernel = !err;
 		if (err)
 			log_debug("server %s: receive stamp %lld ns after the request's mark, "
-				  "%lld ns before the answer's: %s", n->cfg->host,
+				  "%lld ns before the answer's: %s", n->cfg->name,
 				  (long long)(*rx_ns - n->before.realtime_ns),
 				  (long long)(after->realtime_ns - *rx_ns), strerror(-err));
 		if (err == -ESTALE) {
@@ -473,7 +473,7 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 	}
 	if ((!st.tx_kernel || !st.rx_kernel) && !n->warned_tx) {
 		log_notice("server %s: no kernel timestamps for %s; stamps include the system call",
-			   n->cfg->host, st.tx_kernel ? "answers" : st.rx_kernel ? "requests" :
+			   n->cfg->name, st.tx_kernel ? "answers" : st.rx_kernel ? "requests" :
 			   "requests and answers");
 		n->warned_tx = true;
 	}
@@ -483,7 +483,7 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 	end_exchange(n);
 	n->reach |= 1;
 	if (n->silent)
-		log_notice("server %s (%s) answers again", n->cfg->host, n->address);
+		log_notice("server %s (%s) answers again", n->cfg->name, n->address);
 	n->silent = false;
 	n->misses = 0;
 	n->last_errno = 0;
@@ -518,7 +518,7 @@ static void receive(struct ntp *n)
 		/* what ICMP said: nothing will come on this socket */
 		n->last_errno = errno;
 		n->last_verdict = NTP_OK;
-		log_debug("server %s: %s", n->cfg->host, strerror(errno));
+		log_debug("server %s: %s", n->cfg->name, strerror(errno));
 		missed(n);
 		return;
 	}
@@ -531,7 +531,7 @@ static void receive(struct ntp *n)
 	if (verdict != NTP_OK) {
 		n->count.bad++;
 		n->last_verdict = verdict;
-		log_debug("server %s (%s): datagram of %zd bytes: %s", n->cfg->host, n->address,
+		log_debug("server %s (%s): datagram of %zd bytes: %s", n->cfg->name, n->address,
 			  len, ntp_verdict_name(verdict));
 	}
 	switch (verdict) {
@@ -653,6 +653,23 @@ static void ntp_burst(struct source *s)
 	loop_timer_set(n->loop, &n->next, n->sock.fd < 0 ? 0 : BURST_GAP_NS);
 }
 
+/* What is under way began on another counter; nothing it brings can be used */
+static void ntp_restart(struct source *s)
+{
+	struct ntp *n = to_ntp(s);
+
+	n->calm = 0;
+	n->poll = n->floor;
+	if (n->floor > n->cfg->minpoll || !n->addr_len || n->resolving)
+		return;
+	end_exchange(n);
+	n->burst_at = loop_now();
+	n->had_burst = true;
+	n->burst_left = BURST_LEN;
+	n->next.cb = request;
+	loop_timer_set(n->loop, &n->next, 0);
+}
+
 /*
  * Eight quiet requests at one interval before the next longer one: a change of
  * the oscillator shows by then, and the way from 16 s to 1024 s takes hours.
@@ -663,10 +680,11 @@ static void ntp_pace(struct source *s, int direction)
 
 	if (direction < 0) {
 		n->calm = 0;
-		n->poll = n->floor;
+		if (n->poll > n->floor)
+			n->poll--;
 		return;
 	}
-	if (n->burst_left > 0 || n->poll >= n->cfg->maxpoll || ++n->calm < 8)
+	if (!direction || n->burst_left > 0 || n->poll >= n->cfg->maxpoll || ++n->calm < 8)
 		return;
 	n->calm = 0;
 	n->poll++;
@@ -698,12 +716,13 @@ static const struct source_ops ntp_ops = {
 	.kind		= "ntp",
 	.start		= ntp_start,
 	.burst		= ntp_burst,
+	.restart	= ntp_restart,
 	.pace		= ntp_pace,
 	.report		= ntp_report,
 	.destroy	= ntp_destroy,
 };
 
-struct source *source_ntp_new(const struct config_server *cfg, struct counter *counter,
+struct source *source_ntp_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink)
 {
 	struct ntp *n = calloc(1, sizeof(*n));
@@ -711,7 +730,7 @@ struct source *source_ntp_new(const struct config_server *cfg, struct counter *c
 	if (!n)
 		return NULL;
 	n->base.ops = &ntp_ops;
-	n->base.name = cfg->host;
+	n->base.name = cfg->name;
 	n->base.sink = *sink;
 	n->cfg = cfg;
 	n->counter = counter;

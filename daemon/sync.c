@@ -2,11 +2,10 @@
 /*
  * Synchronisation: see sync.h.
  *
- *	source --stamp--> leap --continuous time--> estimator --map--+
- *	source --stamp--> leap --continuous time--> estimator --map--+-> choose -> outputs
+ *	sources --stamps--> ensemble --clock--> outputs
  *
- * Each server has an estimator of its own, on a continuous time scale of its
- * own (leap.h).  One server is chosen: its clock is what the outputs get.
+ * The ensemble does the thinking; here is what ties it to the loop, the counter
+ * and the log.
  */
 #include <errno.h>
 #include <math.h>
@@ -14,17 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "leap.h"
+#include "ensemble.h"
 #include "log.h"
-#include "ntp_packet.h"
 #include "source.h"
 #include "sync.h"
 #include "tai.h"
 
 #define NSEC		1000000000LL
-
-/* Another server must be this much better to replace the chosen one */
-#define SWITCH_GAIN	0.7
 
 /* Without stamps: how often the outputs get a fresh bound */
 #define REFRESH_MIN_NS	(16 * NSEC)
@@ -32,13 +27,18 @@
 /* Estimators ask for more stamps with these */
 #define EV_BURST	(FFE_EV_FIRST | FFE_EV_SUSPECT | FFE_EV_JUMP | FFE_EV_RESTART)
 
+/*
+ * The poll interval may become twice as long while that leaves so many exchanges
+ * in the averaging window: with fewer the oscillator's wander, not the path,
+ * makes the error.  It must become shorter when there are half as many.
+ */
+#define WINDOW_STAMPS	4
+
 struct peer {
-	struct sync	*sync;
-	struct source	*source;
-	struct ffe	*ffe;
-	struct leap	leap;
-	bool		usable;
-	bool		far;	/* said that it is beyond maxdistance */
+	struct sync			*sync;
+	const struct config_source	*cfg;
+	struct source			*source;
+	enum ens_state			told;	/* last logged */
 };
 
 struct sync {
@@ -47,16 +47,20 @@ struct sync {
 	struct loop		*loop;
 	struct output		*outputs;
 	struct loop_timer	refresh;
+	struct ensemble		*ens;
 	uint32_t		epoch;
-	struct peer		peers[CONFIG_SERVERS_MAX];
+	struct peer		peers[CONFIG_SOURCES_MAX];
 	unsigned int		n_peers;
-	struct peer		*chosen;
 	bool			moved;		/* not yet told to the outputs */
-	bool			disagreed;	/* said that servers disagree */
+	bool			have_clock;
+	bool			disputed;	/* said that sources disagree */
+	unsigned int		leader;
 	enum ffe_status		told_status;
 	int			tai;
 	int64_t			tai_day;	/* UTC day of @tai */
 };
+
+_Static_assert(CONFIG_SOURCES_MAX <= ENSEMBLE_MAX, "an estimator for every source");
 
 static void publish(struct sync *s, const struct counter_mark *now);
 
@@ -86,12 +90,11 @@ static void start_over(struct sync *s, enum ffe_restart_why why, const char *rea
 	if (!counter_mark(s->counter, &now))
 		s->epoch = now.epoch;
 	s->moved = true;
+	s->have_clock = false;
 	s->told_status = FFE_UNSYNC;
-	for (i = 0; i < s->n_peers; i++) {
-		ffe_restart(s->peers[i].ffe, &r);
-		s->peers[i].usable = false;
-		s->peers[i].source->ops->burst(s->peers[i].source);
-	}
+	ens_restart(s->ens, &r);
+	for (i = 0; i < s->n_peers; i++)
+		s->peers[i].source->ops->restart(s->peers[i].source);
 }
 
 void sync_check_counter(struct sync *s)
@@ -112,79 +115,74 @@ void sync_check_counter(struct sync *s)
 	start_over(s, FFE_RESTART_EPOCH, why);
 }
 
-/* Choosing ---------------------------------------------------------------- */
+/* Messages ---------------------------------------------------------------- */
 
-/* The peer's clock at a counter value, in UTC */
-static void peer_map(const struct peer *p, uint64_t at, struct ffe_map *map)
+static void tell_states(struct sync *s, uint64_t counter)
 {
-	ffe_map_at(p->ffe, at, map);
-	map->time_ns -= p->leap.applied * NSEC;
-}
-
-static bool overlap(const struct ffe_map *a, const struct ffe_map *b)
-{
-	return fabs((double)(a->time_ns - b->time_ns)) <= a->bound_ns + b->bound_ns;
-}
-
-/*
- * Of the servers that answer and have a clock, those that more than half agree
- * with (their time and bound overlap); of these the one with the smallest bound.
- * If there is no such majority all are kept: then nobody here can tell.
- */
-static void choose(struct sync *s, const struct counter_mark *now)
-{
-	struct ffe_map map[CONFIG_SERVERS_MAX];
-	unsigned int agree[CONFIG_SERVERS_MAX] = { 0 };
-	unsigned int i, j, n = 0;
-	bool majority = false;
-	struct peer *best = NULL;
-	double best_bound = 0;
+	unsigned int i;
 
 	for (i = 0; i < s->n_peers; i++) {
 		struct peer *p = &s->peers[i];
-		struct source_report r;
+		enum ens_state was = p->told;
+		struct ens_look l;
 
-		peer_map(p, now->value, &map[i]);
-		p->source->ops->report(p->source, &r);
-		p->usable = map[i].status != FFE_UNSYNC && r.reach &&
-			    map[i].bound_ns <= (double)s->cfg->max_distance_ns;
-		n += p->usable;
-		if (map[i].status != FFE_UNSYNC && r.reach && !p->usable && !p->far)
-			log_warn("server %s: error bound %.3f s is beyond maxdistance",
-				 p->source->name, map[i].bound_ns * 1e-9);
-		p->far = map[i].status != FFE_UNSYNC && r.reach && !p->usable;
-	}
-	for (i = 0; i < s->n_peers; i++) {
-		for (j = 0; j < s->n_peers; j++)
-			if (s->peers[i].usable && s->peers[j].usable && overlap(&map[i], &map[j]))
-				agree[i]++;
-		majority |= 2 * agree[i] > n;
-	}
-	if (n && !majority && !s->disagreed)
-		log_warn("no majority of the %u servers agrees on the time", n);
-	s->disagreed = n && !majority;
-
-	for (i = 0; i < s->n_peers; i++) {
-		struct peer *p = &s->peers[i];
-		double bound = map[i].bound_ns;
-
-		if (!p->usable || (majority && 2 * agree[i] <= n))
+		ens_look_at(s->ens, i, counter, &l);
+		if (l.state == was)
 			continue;
-		if (p == s->chosen)
-			bound *= SWITCH_GAIN;
-		if (!best || bound < best_bound) {
-			best = p;
-			best_bound = bound;
+		p->told = l.state;
+		switch (l.state) {
+		case ENS_FALSE:
+			log_warn("source %s is %+.6f s off what the majority says; not used",
+				 p->cfg->name, l.offset_ns * 1e-9);
+			break;
+		case ENS_DISTANT:
+			log_warn("source %s: error bound %.3f s is beyond maxdistance",
+				 p->cfg->name, l.bound_ns * 1e-9);
+			break;
+		case ENS_UNDECIDED:
+			log_warn("source %s: %+.6f s off, and no majority to tell who is right",
+				 p->cfg->name, l.offset_ns * 1e-9);
+			break;
+		default:
+			/* who is a little better than whom changes all day */
+			log_msg(was == ENS_FALSE || was == ENS_DISTANT || was == ENS_UNDECIDED ?
+				LOG_NOTICE : LOG_INFO, "source %s: %s", p->cfg->name,
+				ens_state_name(l.state));
+			break;
 		}
 	}
-	/* with no usable server the chosen one's clock runs on by itself */
-	if (!best || best == s->chosen)
+}
+
+static void tell_clock(struct sync *s, const struct ens_clock *c)
+{
+	static const char * const what[] = {
+		[FFE_UNSYNC]	= "not synchronised",
+		[FFE_WARMUP]	= "first clock",
+		[FFE_SYNC]	= "synchronised",
+		[FFE_SUSPECT]	= "in doubt: the last stamps contradict the clock",
+		[FFE_HOLDOVER]	= "no stamps: running on by itself",
+	};
+	const char *name = s->peers[c->leader].cfg->name;
+
+	if (c->disputed && !s->disputed)
+		log_warn("no majority of the sources agrees on the time; going on with those that "
+			 "fit the clock");
+	else if (!c->disputed && s->disputed)
+		log_notice("a majority of the sources agrees on the time again");
+	s->disputed = c->disputed;
+	if (!s->have_clock || c->leader != s->leader)
+		log_msg(s->have_clock ? LOG_INFO : LOG_NOTICE, "clock from %s%s", name,
+			c->used > 1 ? " and others" : "");
+	s->leader = c->leader;
+	s->have_clock = true;
+	if (c->map.status == s->told_status)
 		return;
-	if (s->n_peers > 1 || !s->chosen)
-		log_notice("clock from server %s%s%s", best->source->name,
-			   s->chosen ? ", no longer " : "",
-			   s->chosen ? s->chosen->source->name : "");
-	s->chosen = best;
+	/* doubts that pass by themselves are everyday life on a busy path */
+	log_msg(c->map.status == FFE_SUSPECT || s->told_status == FFE_SUSPECT ?
+		LOG_INFO : LOG_NOTICE, "%s (%u source%s, first of all %s; bound %.1f us)",
+		what[c->map.status], c->used, c->used == 1 ? "" : "s", name,
+		c->map.bound_ns * 1e-3);
+	s->told_status = c->map.status;
 }
 
 /* Outputs ----------------------------------------------------------------- */
@@ -198,45 +196,50 @@ static int tai_now(struct sync *s, int64_t utc_sec)
 	return s->tai;
 }
 
-static void tell_status(struct sync *s, const struct ffe_map *map)
+/* Shortest interval of those that answer: when the next update is to be expected */
+static double next_update_s(struct sync *s)
 {
-	static const char * const what[] = {
-		[FFE_UNSYNC]	= "not synchronised",
-		[FFE_WARMUP]	= "first clock",
-		[FFE_SYNC]	= "synchronised",
-		[FFE_SUSPECT]	= "in doubt: the last stamps contradict the clock",
-		[FFE_HOLDOVER]	= "no stamps: running on by itself",
-	};
+	struct source_report r;
+	double shortest = INFINITY, any = 1;
+	unsigned int i;
 
-	if (map->status == s->told_status)
-		return;
-	/* doubts that pass by themselves are everyday life on a busy path */
-	log_msg(map->status == FFE_SUSPECT || s->told_status == FFE_SUSPECT ?
-		LOG_INFO : LOG_NOTICE, "%s (server %s, bound %.1f us)", what[map->status],
-		s->chosen->source->name, map->bound_ns * 1e-3);
-	s->told_status = map->status;
+	for (i = 0; i < s->n_peers; i++) {
+		s->peers[i].source->ops->report(s->peers[i].source, &r);
+		any = r.interval_s;
+		if (r.reach)
+			shortest = fmin(shortest, r.interval_s);
+	}
+	return fmax(1, ceil(isfinite(shortest) ? shortest : any));
 }
 
 static void publish(struct sync *s, const struct counter_mark *now)
 {
 	struct output_update u = { .epoch = s->epoch };
 	struct source_report r;
-	struct output *o;
 	bool stale = false;
+	struct ens_clock c;
+	struct output *o;
+	unsigned int i;
 
-	choose(s, now);
-	if (!s->chosen)
+	for (i = 0; i < s->n_peers; i++) {
+		s->peers[i].source->ops->report(s->peers[i].source, &r);
+		ens_set_reachable(s->ens, i, r.reach);
+	}
+	if (ens_update(s->ens, now->value, &c)) {
+		tell_states(s, now->value);
+		/* others may be about to answer; or it is time to go without them */
+		if (!s->have_clock)
+			loop_timer_set(s->loop, &s->refresh, (int64_t)(ENS_PATIENCE_S * NSEC));
 		return;
-	peer_map(s->chosen, now->value, &u.map);
-	if (u.map.status == FFE_UNSYNC)
-		return;
-	s->chosen->source->ops->report(s->chosen->source, &r);
-	u.next_s = (uint32_t)fmax(1, ceil(r.interval_s));
-	u.leap_change = s->chosen->leap.change;
-	u.leap_utc_sec = s->chosen->leap.utc_sec;
+	}
+	tell_states(s, now->value);
+	tell_clock(s, &c);
+	u.map = c.map;
+	u.next_s = (uint32_t)next_update_s(s);
+	u.leap_change = c.leap_change;
+	u.leap_utc_sec = c.leap_utc_sec;
 	u.tai_offset = tai_now(s, u.map.time_ns / NSEC);
-	u.moved = s->moved;
-	tell_status(s, &u.map);
+	u.moved = s->moved || c.moved;
 	for (o = s->outputs; o; o = o->next)
 		if (o->ops->update && o->ops->update(o, &u) == -ESTALE)
 			stale = true;
@@ -267,7 +270,7 @@ static void refresh(void *arg)
 
 /* What sources tell ------------------------------------------------------- */
 
-static void log_peer(struct peer *p, const struct ffe_map *map, uint32_t events)
+static void log_stamp(struct peer *p, const struct ens_stamp_result *res)
 {
 	struct source_report r;
 	struct ffe_track t;
@@ -275,14 +278,17 @@ static void log_peer(struct peer *p, const struct ffe_map *map, uint32_t events)
 
 	if (!log_wants(LOG_INFO))
 		return;
-	ffe_tracking(p->ffe, &t);
 	p->source->ops->report(p->source, &r);
-	log_info("server %s: offset %+.3f us, rtt %.3f us (least %.3f), rate %+.4f ppm, "
-		 "error %.3f us, bound %.3f us, %s, interval %.0f s%s%s", p->source->name,
-		 t.last_offset_ns * 1e-3, t.last_rtt_ns * 1e-3, t.min_rtt_ns * 1e-3, t.rate * 1e6,
-		 map->est_error_ns * 1e-3, map->bound_ns * 1e-3, ffe_status_name(map->status),
-		 r.interval_s, events ? ": " : "",
-		 events ? ffe_events_print(events, names, sizeof(names)) : "");
+	ffe_tracking(ens_estimator(p->sync->ens, (unsigned int)(p - p->sync->peers)), &t);
+	log_info("%s (%s): offset %+.3f us, rtt %.1f us (min %.1f), bound %.1f us, rate %+.4f ppm, "
+		 "poll %g s, %s%s%s", p->cfg->name, r.address, t.last_offset_ns * 1e-3,
+		 t.last_rtt_ns * 1e-3, t.min_rtt_ns * 1e-3, res->map.bound_ns * 1e-3, t.rate * 1e6,
+		 r.interval_s, ffe_status_name(res->map.status), res->events ? ": " : "",
+		 ffe_events_print(res->events, names, sizeof(names)));
+	if (res->events & FFE_EV_UPSHIFT)
+		log_info("source %s: the path's delay rose%s", p->cfg->name,
+			 res->events & FFE_EV_ASYM_HELD ?
+			 "; booked as asymmetry, the clock held" : "");
 }
 
 static void log_system(struct sync *s)
@@ -290,105 +296,119 @@ static void log_system(struct sync *s)
 	struct sync_view v;
 
 	if (log_wants(LOG_INFO) && !sync_look(s, &v))
-		log_info("system clock %+.3f us from ours", (double)v.system_ns * 1e-3);
+		log_info("system clock %+.3f us from ours, bound %.1f us, %u source%s",
+			 (double)v.system_ns * 1e-3, v.map.bound_ns * 1e-3, v.used,
+			 v.used == 1 ? "" : "s");
 }
 
-/* Times of a stamp onto the peer's continuous scale */
-static void remove_leaps(struct peer *p, struct ffe_stamp *f)
+static void tell_leap(struct peer *p, uint32_t ev)
 {
-	int64_t predicted = INT64_MIN, tb;
-	struct ffe_map map;
+	struct sync *s = p->sync;
+	struct counter_mark now;
+	struct ens_clock c;
 
-	ffe_map_at(p->ffe, f->tf, &map);
-	if (map.status != FFE_UNSYNC && map.bound_ns < 0.4 * NSEC)
-		predicted = map.time_ns;
-	if (leap_announce(&p->leap, f->leap, f->te) && p->leap.change)
-		log_notice("server %s announces a leap second (%+d s) at the end of the month",
-			   p->source->name, p->leap.change);
-	tb = f->tb;
-	switch (leap_unfold(&p->leap, tb, predicted, &f->tb)) {
-	case LEAP_DONE:
-		log_notice("server %s has applied the leap second", p->source->name);
-		p->sync->tai = 0;	/* look it up again */
-		break;
-	case LEAP_NOT_DONE:
-		log_warn("server %s announced a leap second and did not apply it",
-			 p->source->name);
-		break;
-	default:
-		break;
+	if (ev & ENS_EV_LEAP_DONE)
+		log_info("source %s has applied the leap second", p->cfg->name);
+	if (ev & ENS_EV_LEAP_NOT_DONE)
+		log_warn("source %s has not applied the leap second", p->cfg->name);
+	if (ev & ENS_EV_LEAP_OVER) {
+		log_notice("the leap second is over");
+		s->tai = 0;	/* look it up again */
 	}
-	/* both stamps of an exchange get the same correction */
-	f->te += f->tb - tb;
+	if (!(ev & ENS_EV_LEAP_ANNOUNCED) || counter_mark(s->counter, &now) ||
+	    ens_clock_at(s->ens, now.value, &c))
+		return;
+	if (c.leap_change)
+		log_notice("a majority of the sources announces a leap second (%+d s) at the end "
+			   "of the month", c.leap_change);
+	else
+		log_notice("the leap second is no longer announced");
+}
+
+/* How eager the source should be, from what its stamps are good for */
+static void set_pace(struct peer *p, const struct ens_stamp_result *res)
+{
+	const struct ffe *f = ens_estimator(p->sync->ens, (unsigned int)(p - p->sync->peers));
+	struct source_report r;
+	struct ffe_track t;
+	int direction = 0;
+
+	p->source->ops->report(p->source, &r);
+	ffe_tracking(f, &t);
+	if (res->map.status != FFE_SYNC || t.window_s < WINDOW_STAMPS * r.interval_s)
+		direction = -1;
+	else if (t.window_s >= WINDOW_STAMPS * 2 * r.interval_s)
+		direction = 1;
+	p->source->ops->pace(p->source, direction);
 }
 
 static void on_stamp(void *arg, const struct source_stamp *st)
 {
 	struct peer *p = arg;
 	struct sync *s = p->sync;
-	struct ffe_stamp f = st->ffe;
+	unsigned int i = (unsigned int)(p - s->peers);
+	struct ens_stamp_result res;
 	struct counter_mark now;
 	struct ffe_track t;
 	struct output *o;
-	struct ffe_map map;
-	uint32_t ev;
 
 	sync_check_counter(s);
 	if (st->epoch != s->epoch)
 		return;
-	remove_leaps(p, &f);
+	ens_stamp(s->ens, i, &st->ffe, &res);
 	for (o = s->outputs; o; o = o->next)
 		if (o->ops->stamp)
-			o->ops->stamp(o, (unsigned int)(p - s->peers), &f);
-
-	ev = ffe_process(p->ffe, &f, &map);
-	if (ev & FFE_EV_REJECTED) {
-		ffe_tracking(p->ffe, &t);
-		log_info("server %s: stamp not used: %s", p->source->name,
-			 ffe_reject_name(t.reject));
+			o->ops->stamp(o, i, &res.used);
+	if (res.leap)
+		tell_leap(p, res.leap);
+	if (res.events & FFE_EV_REJECTED) {
+		ffe_tracking(ens_estimator(s->ens, i), &t);
+		log_info("source %s: stamp not used: %s", p->cfg->name, ffe_reject_name(t.reject));
 		return;
 	}
-	log_peer(p, &map, ev);
-	if (ev & FFE_EV_UPSHIFT)
-		log_info("server %s: the path's delay rose%s", p->source->name,
-			 ev & FFE_EV_ASYM_HELD ? "; booked as asymmetry, the clock held" : "");
-	if (ev & (FFE_EV_JUMP | FFE_EV_RESTART)) {
-		log_warn("server %s: %s", p->source->name, ev & FFE_EV_RESTART ?
-			 "the counter's rate is another one now; starting over" :
-			 "its time and our clock disagree for good; following it");
-		if (p == s->chosen)
-			s->moved = true;
-	}
-	if (ev & FFE_EV_FIRST && (!s->chosen || p == s->chosen))
-		s->moved = true;
+	log_stamp(p, &res);
+	if (res.events & (FFE_EV_JUMP | FFE_EV_RESTART))
+		log_warn("source %s: its time and our clock of it disagree for good; taking its "
+			 "word for what it is", p->cfg->name);
 
-	if (ev & EV_BURST)
+	if (res.events & EV_BURST)
 		p->source->ops->burst(p->source);
 	else
-		p->source->ops->pace(p->source, map.status == FFE_SYNC ? 1 : -1);
+		set_pace(p, &res);
 
 	if (counter_mark(s->counter, &now) || now.epoch != s->epoch)
 		return;
-	/* a stamp of another server may still make it the better one */
 	publish(s, &now);
-	if (p == s->chosen)
+	if (s->have_clock && i == s->leader)
 		log_system(s);
 }
 
 static void on_moved(void *arg)
 {
-	struct ffe_restart r = { .why = FFE_RESTART_SERVER };
 	struct peer *p = arg;
 
-	ffe_restart(p->ffe, &r);
+	ens_source_moved(p->sync->ens, (unsigned int)(p - p->sync->peers));
 }
 
 static void on_missed(void *arg)
 {
 	struct peer *p = arg;
 
-	if (p == p->sync->chosen)
+	if (p->sync->have_clock && p == &p->sync->peers[p->sync->leader])
 		publish_now(p->sync);
+}
+
+static int on_clock(void *arg, uint64_t counter, uint32_t epoch, struct ffe_map *map)
+{
+	struct peer *p = arg;
+	struct ens_clock c;
+	int err;
+
+	if (epoch != p->sync->epoch)
+		return -ESTALE;
+	err = ens_clock_at(p->sync->ens, counter, &c);
+	*map = c.map;
+	return err;
 }
 
 /* Set-up ------------------------------------------------------------------ */
@@ -401,11 +421,10 @@ void sync_free(struct sync *s)
 	if (!s)
 		return;
 	loop_timer_cancel(s->loop, &s->refresh);
-	for (i = 0; i < s->n_peers; i++) {
+	for (i = 0; i < s->n_peers; i++)
 		if (s->peers[i].source)
 			s->peers[i].source->ops->destroy(s->peers[i].source);
-		free(s->peers[i].ffe);
-	}
+	ens_free(s->ens);
 	for (o = s->outputs; o; o = next) {
 		next = o->next;
 		o->ops->destroy(o);
@@ -413,40 +432,46 @@ void sync_free(struct sync *s)
 	free(s);
 }
 
-static int add_peer(struct sync *s, const struct config_server *cfg)
+static int add_peer(struct sync *s, const struct config_source *cfg)
 {
-	struct ffe_config fc = {
-		.nominal_period_ns = counter_period_ns(s->counter),
-		.poll_min_s = ldexp(1, cfg->minpoll),
-		.poll_max_s = ldexp(1, cfg->maxpoll),
+	struct ens_source es = {
+		.poll_min_s = ldexp(1, cfg->minpoll), .poll_max_s = ldexp(1, cfg->maxpoll),
+		.prefer = cfg->prefer, .trust = cfg->trust, .noselect = cfg->noselect,
 	};
 	struct peer *p = &s->peers[s->n_peers++];
 	struct source_sink sink = {
-		.stamp = on_stamp, .moved = on_moved, .missed = on_missed, .arg = p,
+		.stamp = on_stamp, .moved = on_moved, .missed = on_missed, .clock = on_clock,
+		.arg = p,
 	};
+	int err;
 
 	p->sync = s;
-	p->ffe = calloc(1, ffe_size());
-	if (!p->ffe)
-		return -ENOMEM;
-	if (ffe_init(p->ffe, &fc)) {
-		log_err("server %s: the estimator refuses a counter period of %g ns", cfg->host,
-			fc.nominal_period_ns);
-		return -EINVAL;
+	p->cfg = cfg;
+	err = ens_add(s->ens, &es);
+	if (err < 0) {
+		log_err("source %s: the estimator refuses a counter period of %g ns: %s", cfg->name,
+			counter_period_ns(s->counter), strerror(-err));
+		return err;
 	}
-	p->source = source_ntp_new(cfg, s->counter, s->loop, &sink);
-	return p->source ? 0 : -ENOMEM;
+	p->source = source_new(cfg, s->counter, s->loop, &sink);
+	return p->source ? 0 : -EINVAL;
 }
 
 struct sync *sync_new(const struct config *cfg, struct counter *counter, struct loop *loop,
 		      struct output *outputs)
 {
+	struct ens_config ec = {
+		.nominal_period_ns = counter_period_ns(counter),
+		.max_distance_ns = (double)cfg->max_distance_ns,
+		.min_sources = cfg->min_sources,
+	};
 	struct sync *s = calloc(1, sizeof(*s));
 	struct counter_mark now;
 	struct output *next;
 	unsigned int i;
 
 	if (!s) {
+		log_err("out of memory");
 		for (; outputs; outputs = next) {
 			next = outputs->next;
 			outputs->ops->destroy(outputs);
@@ -459,11 +484,19 @@ struct sync *sync_new(const struct config *cfg, struct counter *counter, struct 
 	s->outputs = outputs;
 	s->refresh.cb = refresh;
 	s->refresh.arg = s;
-	if (counter_mark(counter, &now))
+	s->ens = ens_new(&ec);
+	if (!s->ens) {
+		log_err("cannot set up the estimators: %s", strerror(errno));
 		goto fail;
+	}
+	i = (unsigned int)-counter_mark(counter, &now);
+	if (i) {
+		log_err("cannot read the counter: %s", strerror((int)i));
+		goto fail;
+	}
 	s->epoch = now.epoch;
-	for (i = 0; i < cfg->n_servers; i++)
-		if (add_peer(s, &cfg->servers[i]))
+	for (i = 0; i < cfg->n_sources; i++)
+		if (add_peer(s, &cfg->sources[i]))
 			goto fail;
 	return s;
 
@@ -480,22 +513,49 @@ void sync_start(struct sync *s)
 		s->peers[i].source->ops->start(s->peers[i].source);
 }
 
+/* Looking ----------------------------------------------------------------- */
+
 int sync_look(struct sync *s, struct sync_view *v)
 {
 	struct source_report r;
+	struct ffe_track t;
+	struct ens_clock c;
+	struct ens_look l;
+	unsigned int i;
 
 	memset(v, 0, sizeof(*v));
-	if (!s->chosen || counter_mark(s->counter, &v->mark) || v->mark.epoch != s->epoch)
+	if (counter_mark(s->counter, &v->mark) || v->mark.epoch != s->epoch ||
+	    ens_clock_at(s->ens, v->mark.value, &c))
 		return -EAGAIN;
-	peer_map(s->chosen, v->mark.value, &v->map);
-	if (v->map.status == FFE_UNSYNC)
-		return -EAGAIN;
-	s->chosen->source->ops->report(s->chosen->source, &r);
-	ffe_tracking(s->chosen->ffe, &v->track);
-	v->server = s->chosen->source->name;
+	v->map = c.map;
+	s->peers[c.leader].source->ops->report(s->peers[c.leader].source, &r);
+	ffe_tracking(ens_estimator(s->ens, c.leader), &v->track);
+	v->server = s->peers[c.leader].cfg->name;
 	memcpy(v->address, r.address, sizeof(v->address));
-	v->stamps = v->track.stamps;
+	v->used = c.used;
+	for (i = 0; i < s->n_peers; i++) {
+		ens_look_at(s->ens, i, v->mark.value, &l);
+		if (!(l.weight > 0))
+			continue;
+		ffe_tracking(ens_estimator(s->ens, i), &t);
+		v->stamps += t.stamps;
+	}
 	v->system_ns = v->mark.realtime_ns - v->map.time_ns;
+	return 0;
+}
+
+int sync_look_source(struct sync *s, unsigned int i, struct sync_source *v)
+{
+	struct counter_mark now;
+
+	memset(v, 0, sizeof(*v));
+	if (i >= s->n_peers)
+		return -ENOENT;
+	v->cfg = s->peers[i].cfg;
+	s->peers[i].source->ops->report(s->peers[i].source, &v->report);
+	if (!counter_mark(s->counter, &now) && now.epoch == s->epoch)
+		ens_look_at(s->ens, i, now.value, &v->look);
+	ffe_tracking(ens_estimator(s->ens, i), &v->track);
 	return 0;
 }
 
@@ -507,7 +567,7 @@ void sync_describe(struct sync *s, char *buf, size_t len)
 		snprintf(buf, len, "waiting for a server");
 		return;
 	}
-	snprintf(buf, len, "%s from %s, bound %.1f us, rate %+.3f ppm, system clock %+.1f us",
-		 ffe_status_name(v.map.status), v.server, v.map.bound_ns * 1e-3,
-		 v.track.rate * 1e6, (double)v.system_ns * 1e-3);
+	snprintf(buf, len, "%s from %s%s, bound %.1f us, rate %+.3f ppm, system clock %+.1f us",
+		 ffe_status_name(v.map.status), v.server, v.used > 1 ? " and others" : "",
+		 v.map.bound_ns * 1e-3, v.track.rate * 1e6, (double)v.system_ns * 1e-3);
 }

@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Synchronisation: stamps of the sources into their estimators, the best clock
- * of these to the outputs, and what to do when the counter breaks.
+ * Synchronisation: stamps of the sources into the ensemble, its clock to the
+ * outputs, and what to do when the counter breaks.
  */
 #ifndef FFCLOCKD_SYNC_H
 #define FFCLOCKD_SYNC_H
 
 #include "config.h"
 #include "counter.h"
+#include "ensemble.h"
 #include "estimator.h"
 #include "loop.h"
 #include "output.h"
+#include "source.h"
 
 struct sync;
 
 /**
  * struct sync_view - the clock as it is now
- * @map: the chosen server's clock at @mark, in UTC
+ * @map: the clock at @mark, in UTC
  * @mark: the counter and CLOCK_REALTIME just now
- * @server: its name
- * @address: and address
- * @stamps: exchanges its estimator has used
- * @track: what the estimator knows
+ * @server: the source with most weight in it
+ * @address: and its address
+ * @used: sources that are part of it
+ * @stamps: comparisons the estimators of these have used
+ * @track: what the estimator of @server knows
  * @system_ns: CLOCK_REALTIME - this clock [ns]; positive: the system is ahead
  */
 struct sync_view {
@@ -29,9 +32,24 @@ struct sync_view {
 	struct counter_mark	mark;
 	const char		*server;
 	char			address[64];
+	unsigned int		used;
 	uint64_t		stamps;
 	struct ffe_track	track;
 	int64_t			system_ns;
+};
+
+/**
+ * struct sync_source - one source as it is now
+ * @cfg: as configured
+ * @report: what the source itself tells
+ * @look: what it counts for
+ * @track: what its estimator knows
+ */
+struct sync_source {
+	const struct config_source	*cfg;
+	struct source_report		report;
+	struct ens_look			look;
+	struct ffe_track		track;
 };
 
 /**
@@ -41,7 +59,7 @@ struct sync_view {
  * @loop: likewise
  * @outputs: list that becomes its own
  *
- * Return: NULL when out of memory, then @outputs are destroyed
+ * Return: NULL after an error message, then @outputs are destroyed
  */
 struct sync *sync_new(const struct config *cfg, struct counter *counter, struct loop *loop,
 		      struct output *outputs);
@@ -63,9 +81,19 @@ void sync_check_counter(struct sync *s);
  * @s: synchronisation
  * @v: filled in
  *
- * Return: 0, or -EAGAIN while no server has given a usable clock
+ * Return: 0, or -EAGAIN while there is no clock
  */
 int sync_look(struct sync *s, struct sync_view *v);
+
+/**
+ * sync_look_source() - one source now
+ * @s: synchronisation
+ * @i: its number, in the order of the configuration
+ * @v: filled in
+ *
+ * Return: 0, or -ENOENT if there are not so many
+ */
+int sync_look_source(struct sync *s, unsigned int i, struct sync_source *v);
 
 /* One line for people: "synchronised to ... " */
 void sync_describe(struct sync *s, char *buf, size_t len);

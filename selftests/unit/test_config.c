@@ -50,12 +50,12 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	assert_int_equal(parse("server a"), 0);
-	assert_int_equal(cfg.n_servers, 1);
-	assert_string_equal(cfg.servers[0].host, "a");
-	assert_int_equal(cfg.servers[0].port, 123);
-	assert_int_equal(cfg.servers[0].minpoll, 6);
-	assert_int_equal(cfg.servers[0].maxpoll, 10);
-	assert_false(cfg.servers[0].iburst);
+	assert_int_equal(cfg.n_sources, 1);
+	assert_string_equal(cfg.sources[0].name, "a");
+	assert_int_equal(cfg.sources[0].port, 123);
+	assert_int_equal(cfg.sources[0].minpoll, 6);
+	assert_int_equal(cfg.sources[0].maxpoll, 10);
+	assert_false(cfg.sources[0].iburst);
 	assert_int_equal(cfg.counter, CONFIG_COUNTER_AUTO);
 	assert_int_equal(cfg.output, CONFIG_OUTPUT_AUTO);
 	assert_string_equal(cfg.log_stamps, "");
@@ -81,18 +81,18 @@ static void test_everything(void **state)
 			       "user _ffclockd\n"
 			       "maxdistance 0.25\n"
 			       "verbose 3"), 0);
-	assert_int_equal(cfg.n_servers, 4);
-	assert_string_equal(cfg.servers[0].host, "fe80::1%eth0");
-	assert_int_equal(cfg.servers[0].port, 11123);
-	assert_int_equal(cfg.servers[0].line, 3);
-	assert_int_equal(cfg.servers[0].minpoll, 0);
-	assert_int_equal(cfg.servers[0].maxpoll, 17);
-	assert_true(cfg.servers[0].iburst);
+	assert_int_equal(cfg.n_sources, 4);
+	assert_string_equal(cfg.sources[0].name, "fe80::1%eth0");
+	assert_int_equal(cfg.sources[0].port, 11123);
+	assert_int_equal(cfg.sources[0].line, 3);
+	assert_int_equal(cfg.sources[0].minpoll, 0);
+	assert_int_equal(cfg.sources[0].maxpoll, 17);
+	assert_true(cfg.sources[0].iburst);
 	/* one given alone pulls the other along */
-	assert_int_equal(cfg.servers[1].minpoll, 3);
-	assert_int_equal(cfg.servers[1].maxpoll, 3);
-	assert_int_equal(cfg.servers[2].minpoll, 12);
-	assert_int_equal(cfg.servers[2].maxpoll, 12);
+	assert_int_equal(cfg.sources[1].minpoll, 3);
+	assert_int_equal(cfg.sources[1].maxpoll, 3);
+	assert_int_equal(cfg.sources[2].minpoll, 12);
+	assert_int_equal(cfg.sources[2].maxpoll, 12);
 	assert_int_equal(cfg.counter, CONFIG_COUNTER_DEVICE);
 	assert_int_equal(cfg.output, CONFIG_OUTPUT_KERNEL);
 	assert_string_equal(cfg.log_stamps, "/var/log/a b#c");
@@ -112,7 +112,7 @@ static void test_refusals(void **state)
 	refuse("server a;b", "f:1: ", "neither a host name nor an address");
 	refuse("server -v", "f:1: ", "neither");
 	refuse("server \"\"", "f:1: ", "neither");
-	refuse("server a port", "f:1: ", "needs a number");
+	refuse("server a port", "f:1: ", "needs a value");
 	refuse("server a port 0", "f:1: ", "from 1 to 65535");
 	refuse("server a port 65536", "f:1: ", "from 1 to 65535");
 	refuse("server a port 12x", "'12x'", "from 1 to 65535");
@@ -120,7 +120,7 @@ static void test_refusals(void **state)
 	refuse("server a minpoll -1", "minpoll", "from 0 to 17");
 	refuse("server a maxpoll 18", "maxpoll", "from 0 to 17");
 	refuse("server a minpoll 8 maxpoll 7", "minpoll 8", "above maxpoll 7");
-	refuse("server a prefer", "unknown option 'prefer'", "iburst");
+	refuse("server a best", "unknown option 'best'", "iburst");
 	refuse("server a\nserver b\nserver A", "f:3: ", "already on line 1");
 	refuse("server a\ncounter hpet", "f:2: ", "auto, device, tsc, monotonic_raw");
 	refuse("server a\ncounter", "f:2: ", "exactly one value");
@@ -143,7 +143,7 @@ static void test_refusals(void **state)
 	refuse("server a\nverbose 4", "f:2: ", "0 to 3");
 	refuse("server a\nlog map \"/a", "f:2: ", "closing");
 	refuse("server a\nlog map \"/a\"b", "f:2: ", "blank");
-	refuse("server a\n1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", "f:2: ", "16 words");
+	refuse("server a\n1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33", "f:2: ", "32 words");
 }
 
 static void test_limits(void **state)
@@ -156,7 +156,7 @@ static void test_limits(void **state)
 	for (i = 0; i < 17; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "server s%d\n", i);
 	assert_int_equal(parse(text), 1);
-	assert_non_null(strstr(said, "f:17: server: more than 16 servers"));
+	assert_non_null(strstr(said, "f:17: server: more than 16 sources"));
 
 	/* a host of 253 characters is one, of 254 is not */
 	memset(text, 0, sizeof(text));
@@ -227,7 +227,7 @@ static void test_shipped(void **state)
 	text[n] = '\0';
 	if (parse(text))
 		fail_msg("%s", said);
-	assert_int_equal(cfg.n_servers, 4);
+	assert_int_equal(cfg.n_sources, 4);
 	/* '#key' is a setting that is off, '# text' is text */
 	while (*p) {
 		if (*p == '#' && (p == text || p[-1] == '\n') && p[1] >= 'a' && p[1] <= 'z')

@@ -42,7 +42,7 @@ enum behaviour {
 
 struct server {
 	enum behaviour		what;
-	struct config_server	cfg;
+	struct config_source	cfg;
 	int			fd;		/* -1: nobody there */
 	pthread_t		thread;
 	bool			running;
@@ -357,7 +357,7 @@ static int setup(void **state)
 		};
 
 		s->what = (enum behaviour)i;
-		strcpy(s->cfg.host, i == HONEST6 ? "::1" : i == LOCALHOST ? "localhost" :
+		strcpy(s->cfg.name, i == HONEST6 ? "::1" : i == LOCALHOST ? "localhost" :
 		       i == UNKNOWN_NAME ? "no-such-host.invalid" : "127.0.0.1");
 		s->cfg.maxpoll = i == BURSTING ? 5 : 0;
 		s->cfg.minpoll = s->cfg.maxpoll;

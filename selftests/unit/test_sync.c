@@ -121,6 +121,7 @@ struct fake {
 	struct source	base;
 	uint8_t		reach;
 	unsigned int	bursts;
+	unsigned int	restarts;
 	int		paced;
 	/* how it answers */
 	int64_t		off_ns;
@@ -129,7 +130,7 @@ struct fake {
 	uint8_t		leap;
 };
 
-static struct fake *fakes[CONFIG_SERVERS_MAX];
+static struct fake *fakes[CONFIG_SOURCES_MAX];
 static unsigned int n_fakes;
 
 static void fake_start(struct source *s)
@@ -140,6 +141,11 @@ static void fake_start(struct source *s)
 static void fake_burst(struct source *s)
 {
 	((struct fake *)s)->bursts++;
+}
+
+static void fake_restart(struct source *s)
+{
+	((struct fake *)s)->restarts++;
 }
 
 static void fake_pace(struct source *s, int direction)
@@ -163,11 +169,12 @@ static void fake_destroy(struct source *s)
 }
 
 static const struct source_ops fake_ops = {
-	.kind = "fake", .start = fake_start, .burst = fake_burst, .pace = fake_pace,
+	.kind = "fake", .start = fake_start, .burst = fake_burst,
+	.restart = fake_restart, .pace = fake_pace,
 	.report = fake_report, .destroy = fake_destroy,
 };
 
-struct source *source_ntp_new(const struct config_server *cfg, struct counter *counter,
+struct source *source_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink)
 {
 	struct fake *f = calloc(1, sizeof(*f));
@@ -176,7 +183,7 @@ struct source *source_ntp_new(const struct config_server *cfg, struct counter *c
 	(void)loop;
 	assert_non_null(f);
 	f->base.ops = &fake_ops;
-	f->base.name = cfg->host;
+	f->base.name = cfg->name;
 	f->base.sink = *sink;
 	f->rtt_ns = 100000;
 	fakes[n_fakes++] = f;
@@ -241,6 +248,11 @@ static const struct output_ops out_ops = {
 static struct output the_output = { .ops = &out_ops };
 static struct config cfg;
 static struct sync *s;
+/* Options of the next set-up: source number + 1, or 0 */
+static unsigned int preferred, trusted, watched, need;
+static int64_t distance;
+
+static int end(void **state);
 
 /* Set up with n servers named a, b, c, ... */
 static void begin(unsigned int n)
@@ -249,11 +261,18 @@ static void begin(unsigned int n)
 
 	config_defaults(&cfg);
 	for (i = 0; i < n; i++) {
-		cfg.servers[i].host[0] = (char)('a' + i);
-		cfg.servers[i].minpoll = 4;
-		cfg.servers[i].maxpoll = 6;
+		cfg.sources[i].name[0] = (char)('a' + i);
+		cfg.sources[i].minpoll = 4;
+		cfg.sources[i].maxpoll = 6;
+		cfg.sources[i].prefer = i + 1 == preferred;
+		cfg.sources[i].trust = i + 1 == trusted;
+		cfg.sources[i].noselect = i == watched && watched;
 	}
-	cfg.n_servers = n;
+	cfg.n_sources = n;
+	if (need)
+		cfg.min_sources = need;
+	if (distance)
+		cfg.max_distance_ns = distance;
 	now = START;
 	counter_off = 0;
 	counter_rate = 1 + 20e-6;
@@ -274,6 +293,8 @@ static int end(void **state)
 	(void)state;
 	sync_free(s);
 	s = NULL;
+	preferred = trusted = watched = need = 0;
+	distance = 0;
 	return 0;
 }
 
@@ -352,34 +373,163 @@ static void test_one(void **state)
 	assert_true(llabs(error_ns()) <= (int64_t)last.map.bound_ns);
 }
 
+static enum ens_state state_of(unsigned int i)
+{
+	struct sync_source v;
+
+	assert_int_equal(sync_look_source(s, i, &v), 0);
+	return v.look.state;
+}
+
 static void test_liar(void **state)
 {
+	struct sync_source v;
 	unsigned int i;
 
 	(void)state;
 	begin(3);
-	/* the liar has the shortest path, so the smallest bound */
+	/* the liar has the shortest path, so the smallest bound, and answers first */
 	fakes[1]->off_ns = NSEC / 2;
 	fakes[1]->rtt_ns = 20000;
 	fakes[2]->rtt_ns = 200000;
+	now += NSEC;
+	stamp(fakes[1]);
+	assert_int_equal(updates, 0);	/* alone it is not believed at once */
+	assert_int_equal(refresh_timer->due_ns - now, 4 * NSEC);
 	rounds(30);
+	assert_int_equal(moves, 1);
+	assert_int_equal(state_of(0), ENS_USED);
+	assert_int_equal(state_of(1), ENS_FALSE);
+	assert_int_equal(state_of(2), ENS_USED);
+	assert_int_equal(sync_look_source(s, 1, &v), 0);
+	assert_true(llabs((int64_t)v.look.offset_ns - NSEC / 2) < 1000);
+	assert_int_equal(sync_look_source(s, 3, &v), -ENOENT);
 	assert_string_equal(chosen(), "a");
 	assert_true(llabs(error_ns()) < 1000);
-	/* the good one goes away: the other good one, not the liar */
+	/* the good one goes away: two are left that disagree, and the clock knows whom
+	   to believe; the bound covers both */
 	for (i = 0; i < 8; i++) {
 		now += 16 * NSEC;
 		miss(fakes[0]);
 		stamp(fakes[1]);
 		stamp(fakes[2]);
 	}
-	/* two are left that disagree: nobody can tell; the chosen one stays or not, */
-	/* but what is told is a clock of one of them */
-	assert_true(!strcmp(chosen(), "b") || !strcmp(chosen(), "c"));
-	/* it comes back, and with it the majority */
-	fakes[0]->reach = 0;
-	rounds(10);
-	assert_true(!strcmp(chosen(), "a") || !strcmp(chosen(), "c"));
+	assert_string_equal(chosen(), "c");
+	assert_int_equal(state_of(0), ENS_UNREACHABLE);
+	assert_int_equal(state_of(1), ENS_UNDECIDED);
+	assert_int_equal(last.map.status, FFE_SUSPECT);
+	assert_true(last.map.bound_ns >= NSEC / 2);
 	assert_true(llabs(error_ns()) < 1000);
+	/* it comes back, and with it the majority */
+	rounds(10);
+	assert_int_equal(state_of(1), ENS_FALSE);
+	assert_int_equal(last.map.status, FFE_SYNC);
+	assert_true(llabs(error_ns()) < 1000);
+	assert_int_equal(moves, 1);
+}
+
+/* Two that disagree from the start: no clock, unless one of them is trusted */
+static void test_two_disagree(void **state)
+{
+	struct sync_view v;
+
+	(void)state;
+	begin(2);
+	fakes[1]->off_ns = NSEC / 2;
+	rounds(30);
+	assert_int_equal(updates, 0);
+	assert_int_equal(sync_look(s, &v), -EAGAIN);
+	assert_int_equal(state_of(0), ENS_UNDECIDED);
+	end(NULL);
+
+	trusted = 1;
+	begin(2);
+	fakes[1]->off_ns = NSEC / 2;
+	rounds(30);
+	assert_int_equal(state_of(0), ENS_USED);
+	assert_int_equal(state_of(1), ENS_FALSE);
+	assert_true(llabs(error_ns()) < 1000);
+}
+
+static void test_options(void **state)
+{
+	int i;
+
+	(void)state;
+	preferred = 1;
+	begin(3);
+	fakes[0]->rtt_ns = 300000;
+	rounds(20);
+	assert_int_equal(state_of(0), ENS_USED);
+	assert_int_equal(state_of(1), ENS_NOT_WANTED);
+	/* outvoted it is not preferred any more */
+	fakes[0]->off_ns = NSEC / 2;
+	rounds(30);
+	assert_int_equal(state_of(0), ENS_FALSE);
+	assert_int_equal(state_of(1), ENS_USED);
+	end(NULL);
+
+	watched = 2;
+	begin(3);
+	fakes[2]->rtt_ns = 20000;
+	rounds(20);
+	assert_int_equal(state_of(2), ENS_NOT_WANTED);
+	assert_int_equal(state_of(0), ENS_USED);
+	end(NULL);
+
+	/* a clock needs two that agree */
+	need = 2;
+	begin(2);
+	for (i = 0; i < 5; i++) {
+		now += 16 * NSEC;
+		stamp(fakes[0]);
+		miss(fakes[1]);
+	}
+	assert_int_equal(updates, 0);
+	rounds(2);
+	assert_true(updates > 0);
+}
+
+static void test_combine(void **state)
+{
+	struct sync_source a, b;
+	int64_t was;
+	int i;
+
+	(void)state;
+	begin(2);
+	/* one path is 30 us unequal, which nobody can see */
+	fakes[1]->off_ns = 15000;
+	rounds(200);
+	sync_look_source(s, 0, &a);
+	sync_look_source(s, 1, &b);
+	assert_true(fabs(a.look.weight + b.look.weight - 1) < 1e-9);
+	assert_true(fabs(a.look.weight - 0.5) < 0.05);
+	assert_true(llabs(error_ns() - 7500) < 1500);
+	assert_true(llabs(error_ns()) <= (int64_t)last.map.bound_ns);
+	/* one is lost: the clock does not jump, and comes to the other in time */
+	was = error_ns();
+	for (i = 0; i < 7; i++) {
+		now += 16 * NSEC;
+		stamp(fakes[0]);
+		miss(fakes[1]);
+	}
+	now += 16 * NSEC;
+	miss(fakes[1]);
+	assert_int_equal(state_of(1), ENS_USED);	/* one of its last eight came back */
+	miss(fakes[1]);
+	stamp(fakes[0]);
+	assert_int_equal(state_of(1), ENS_UNREACHABLE);
+	assert_true(llabs(error_ns() - was) < 500);
+	for (i = 0; i < 400; i++) {
+		was = error_ns();
+		now += 16 * NSEC;
+		stamp(fakes[0]);
+		assert_true(llabs(error_ns() - was) < 500);
+		assert_true(llabs(error_ns()) <= (int64_t)last.map.bound_ns);
+	}
+	assert_true(llabs(error_ns()) < 500);
+	assert_int_equal(moves, 1);
 }
 
 static void test_switch(void **state)
@@ -388,23 +538,50 @@ static void test_switch(void **state)
 
 	(void)state;
 	begin(2);
-	fakes[0]->rtt_ns = 110000;
+	fakes[0]->rtt_ns = 150000;
 	rounds(20);
-	/* 10 % better is no reason to change; the first to answer was a */
-	assert_string_equal(chosen(), "a");
-	fakes[0]->disp_ns = 50000000;
-	rounds(3);
 	assert_string_equal(chosen(), "b");
+	fakes[1]->disp_ns = 50000000;
+	rounds(3);
+	assert_string_equal(chosen(), "a");
+	assert_int_equal(state_of(1), ENS_AGREES);
 	assert_int_equal(moves, 1);	/* refined, not set anew */
 	/* one that stops answering is left for one that does */
-	fakes[0]->disp_ns = 0;
+	fakes[1]->disp_ns = 0;
 	for (i = 0; i < 8; i++) {
 		now += 16 * NSEC;
-		stamp(fakes[0]);
+		miss(fakes[0]);
+		stamp(fakes[1]);
+	}
+	assert_string_equal(chosen(), "b");
+	assert_int_equal(state_of(0), ENS_UNREACHABLE);
+	assert_true(llabs(error_ns()) < 1000);
+	/* when nobody answers the clock goes on as it was */
+	for (i = 0; i < 300; i++) {
+		now += 16 * NSEC;
+		miss(fakes[0]);
 		miss(fakes[1]);
 	}
-	assert_string_equal(chosen(), "a");
+	assert_int_equal(last.map.status, FFE_HOLDOVER);
+	assert_true(llabs(error_ns()) <= (int64_t)last.map.bound_ns);
+	assert_int_equal(moves, 1);
+}
+
+/* A server whose time jumps is left to the others; when all do, they are right */
+static void test_jumps(void **state)
+{
+	(void)state;
+	begin(3);
+	rounds(40);
+	fakes[0]->off_ns = NSEC;
+	rounds(10);
+	assert_int_equal(state_of(0), ENS_FALSE);
 	assert_true(llabs(error_ns()) < 1000);
+	fakes[1]->off_ns = NSEC;
+	rounds(10);
+	assert_int_equal(state_of(2), ENS_FALSE);
+	assert_true(llabs(error_ns() - NSEC) < 1000000);
+	assert_int_equal(moves, 2);
 }
 
 static void test_distance(void **state)
@@ -413,7 +590,9 @@ static void test_distance(void **state)
 
 	(void)state;
 	begin(1);
-	cfg.max_distance_ns = 1000000;
+	end(NULL);
+	distance = 1000000;
+	begin(1);
 	fakes[0]->disp_ns = 20000000;
 	rounds(20);
 	assert_int_equal(updates, 0);
@@ -427,13 +606,11 @@ static void test_break(void **state)
 {
 	struct source_stamp old = { .epoch = 1 };
 	struct sync_view v;
-	unsigned int bursts;
 
 	(void)state;
 	begin(2);
 	rounds(40);
 	assert_true(llabs(error_ns()) < 1000);
-	bursts = fakes[0]->bursts;
 	updates = moves = 0;
 
 	/* a migration: the counter loses 300 ms, the oscillator is another one */
@@ -443,8 +620,8 @@ static void test_break(void **state)
 	pending_break = COUNTER_EV_EPOCH | COUNTER_EV_MIGRATION;
 	sync_check_counter(s);
 	assert_int_equal(notes, 1);
-	assert_int_equal(fakes[0]->bursts, bursts + 1);
-	assert_true(fakes[1]->bursts > 0);
+	assert_int_equal(fakes[0]->restarts, 1);
+	assert_int_equal(fakes[1]->restarts, 1);
 	assert_int_equal(sync_look(s, &v), -EAGAIN);
 	assert_int_equal(updates, 0);
 
@@ -554,7 +731,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_one, end),
 		cmocka_unit_test_teardown(test_liar, end),
+		cmocka_unit_test_teardown(test_two_disagree, end),
+		cmocka_unit_test_teardown(test_options, end),
+		cmocka_unit_test_teardown(test_combine, end),
 		cmocka_unit_test_teardown(test_switch, end),
+		cmocka_unit_test_teardown(test_jumps, end),
 		cmocka_unit_test_teardown(test_distance, end),
 		cmocka_unit_test_teardown(test_break, end),
 		cmocka_unit_test_teardown(test_leap_insert, end),

@@ -150,12 +150,20 @@ static inline __u64 ffclock_ns_to_frac(__u32 ns)
  */
 static inline __s64 ffclock_time_to_ns(struct ffclock_time t)
 {
-	/* 9223372036 s is the last second that is whole in s64 ns */
-	if (t.sec >= 9223372036LL)
+	/*
+	 * 2^63 ns are 9223372036.854775808 s.  Before 0, count from the second
+	 * above: the whole seconds alone may not fit.
+	 */
+	__s64 ns = ffclock_frac_to_ns(t.frac);
+
+	if (t.sec > 9223372036LL || (t.sec == 9223372036LL && ns > 854775807))
 		return 0x7fffffffffffffffLL;
-	if (t.sec < -9223372036LL)
+	if (t.sec < -9223372037LL || (t.sec == -9223372037LL && ns < 145224192))
 		return -0x7fffffffffffffffLL - 1;
-	return t.sec * (__s64)FFCLOCK_NSEC_PER_SEC + ffclock_frac_to_ns(t.frac);
+	if (t.sec < 0)
+		return (t.sec + 1) * (__s64)FFCLOCK_NSEC_PER_SEC +
+		       (ns - (__s64)FFCLOCK_NSEC_PER_SEC);
+	return t.sec * (__s64)FFCLOCK_NSEC_PER_SEC + ns;
 }
 
 /* ns (either sign) to a time; ffclock_time_to_ns() gives @ns back */
@@ -210,7 +218,7 @@ static inline __u64 ffclock_period_from_ratio(__u64 num, __u64 den, __u32 *shift
 	__u32 s = 0;
 
 	/* the largest s with num * 2^s < den, that is a quotient below 2^64 */
-	while (s < FFCLOCK_MAX_SHIFT && !(num >> 62) && (num << 1) < den) {
+	while (s < FFCLOCK_MAX_SHIFT && !(num >> 63) && (num << 1) < den) {
 		num <<= 1;
 		s++;
 	}
@@ -234,7 +242,7 @@ static inline __u64 ffclock_period_rescale(__u64 period, __u32 from, __u32 to)
 	return period << (to - from);
 }
 
-/* Frequency in mHz of a counter with this period, saturating */
+/* Frequency in mHz of a counter with this period; saturates from 2^54 Hz at the latest */
 static inline __u64 ffclock_period_to_mhz(__u64 period, __u32 shift)
 {
 	/* 1000 * 2^(64 + shift) / period = (1000 << shift) * 2^64 / period */
@@ -343,7 +351,8 @@ static inline bool ffclock_line_inverse(struct ffclock_time t, __u64 c0, struct 
 {
 	__u64 d;
 
-	if (ffclock_time_cmp(t, t0) >= 0) {
+	/* at t0 itself backwards: the counts before may read the same */
+	if (ffclock_time_cmp(t, t0) > 0) {
 		if (!ffclock_unscale(ffclock_time_sub(t, t0), period, shift, true, &d))
 			return false;
 		*c = c0 + d;
@@ -423,9 +432,13 @@ static inline struct ffclock_slew ffclock_slew_line(__u64 c, struct ffclock_time
  *
  * The result equals @old at @c0, never runs backwards against a reading of
  * @old at or before @now, and has slopes within 1 / FFCLOCK_SLEW_DIV (5000 ppm)
- * of @period after @c0.  It meets the target line at c1, at most a count past
- * @c0 + @horizon, or later if 5000 ppm do not suffice; to within what a count of
- * the catching-up is worth, less than 1 / FFCLOCK_SLEW_DIV of a @period.
+ * of @period after @c0.  It meets the target line at c1, at @c0 + @horizon at the
+ * latest, or later if 5000 ppm do not suffice; to within what a count of the
+ * catching-up is worth, at most 1 / FFCLOCK_SLEW_DIV of a @period.
+ *
+ * For a counter value before @c0 at which @old had already been read, and with a
+ * corner of @old between the two, the result may be 2^-64 s less: two roundings
+ * against one.  For any later value it is not, a count being longer than that.
  *
  * Return: the new clock
  */
@@ -439,27 +452,30 @@ static inline struct ffclock_slew ffclock_slew_plan(const struct ffclock_slew *o
 	struct ffclock_time err;
 	struct ffclock_slew s;
 	__u64 adj, need, limit;
+	bool in_time = false;
 	ffclock_u128 n;
 
 	/*
-	 * A period with its top bit set may leave no room for a steeper slope
-	 * (2150 MHz is such a frequency).  A bit less of it does no harm: at
-	 * shift 0 a valid period has that bit clear.
+	 * A reader may still hold a counter value between now and c0.  Where old
+	 * has corners in there, the smallest of its slopes keeps the new clock
+	 * at or above what old gave for any earlier value.
 	 */
-	if (shift && period > ~0ULL - period / FFCLOCK_SLEW_DIV) {
+	if (ffclock_slew_period(old, now) < before)
+		before = ffclock_slew_period(old, now);
+	if ((__s64)(old->c1 - now) > 0 && (__s64)(c0 - old->c1) > 0 && old->period_slew < before)
+		before = old->period_slew;
+	/*
+	 * A period with its top bit set may leave no room for a steeper slope
+	 * (2150 MHz is such a frequency), the next one's or the one before.  A bit
+	 * less of it does no harm: at shift 0 a valid period has that bit clear.
+	 */
+	if (shift && (period > ~0ULL - period / FFCLOCK_SLEW_DIV ||
+		      ffclock_period_rescale(before, old->period_shift, shift) == ~0ULL)) {
 		period >>= 1;
 		shift--;
 	}
 	limit = period / FFCLOCK_SLEW_DIV;
 	s = ffclock_slew_line(c0, m0, period, shift);
-
-	/*
-	 * A reader may still hold a counter value between now and c0.  Where old
-	 * has a corner in there, the smaller of its slopes keeps the new clock
-	 * at or above what old gave for any earlier value.
-	 */
-	if (ffclock_slew_period(old, now) < before)
-		before = ffclock_slew_period(old, now);
 	s.period_before = ffclock_period_rescale(before, old->period_shift, shift);
 	if (!sign || !limit)
 		return s;
@@ -474,13 +490,17 @@ static inline struct ffclock_slew ffclock_slew_plan(const struct ffclock_slew *o
 
 		n <<= shift;
 		adj = ffclock_udiv128((__u64)(n >> 64), (__u64)n, horizon, &rem);
-		adj += rem != 0;
-		if (!adj || adj > limit)
-			adj = limit;
+		in_time = adj < limit || (adj == limit && !rem);
+		adj = in_time ? adj + (rem != 0) : limit;
 	}
-	/* err / adj counts: no more than the horizon, unless the limit ruled */
+	/*
+	 * err / adj counts.  That is no more than the horizon unless the limit
+	 * ruled, but for ffclock_unscale(), which takes err for up to 2^-64 s more.
+	 */
 	if (!ffclock_unscale(err, adj, shift, false, &need) || need >> 62)
 		need = 1ULL << 62;
+	if (in_time && need > horizon)
+		need = horizon;
 	if (!need)
 		return s;
 

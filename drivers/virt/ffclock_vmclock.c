@@ -231,25 +231,12 @@ static int ffv_source_read(struct ffclock_source *s, struct ffclock_host_time *t
 static void ffv_work(struct work_struct *work)
 {
 	struct ffv_page *p = container_of(work, struct ffv_page, work);
-	struct ffclock_host_time t = {};
 	struct ffclock_vmclock v;
-	int i;
 
 	if (!ffv_copy(p, &v) && !ffv_check(&v))
 		ffclock_notice(v.flags);
-	if (!follow) {
-		/* to know the line again after a disruption */
-		ffv_source_read(&p->source, &t);
-		return;
-	}
-	/* twice: the epoch may have changed since the page was read */
-	for (i = 0; i < 2; i++) {
-		memset(&t, 0, sizeof(t));
-		if (ffv_source_read(&p->source, &t))
-			return;
-		if (ffclock_follow_host(&t, FFV_UPDATE_SEC) != -ESTALE)
-			return;
-	}
+	/* looked at without following, too: to know the line after a disruption */
+	ffclock_source_news(&p->source, follow ? FFV_UPDATE_SEC : 0);
 }
 
 static void ffv_irq(struct irq_work *irq)

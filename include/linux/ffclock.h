@@ -94,7 +94,8 @@ struct ffclock_host_time {
  * @name: at most 15 characters
  * @rating: the higher the better; asked in this order
  * @read: fill in a struct ffclock_host_time: 0 or a negative errno.  Process
- *	context, may sleep; called with the list of sources locked
+ *	context, may sleep; called with the list of sources locked, and by
+ *	ffclock_source_news() at any time, so maybe twice at once
  * @owner: the module
  * @state: what became of it last: 0 or the errno (private)
  * @node: list of sources (private)
@@ -113,6 +114,7 @@ struct ffclock_source {
 
 int ffclock_register_source(struct ffclock_source *s);
 void ffclock_unregister_source(struct ffclock_source *s);
+int ffclock_source_news(struct ffclock_source *s, u32 follow_sec);
 int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec);
 bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch);
 void ffclock_notice(u64 vmclock_flags);
@@ -124,12 +126,15 @@ void ffclock_notice(u64 vmclock_flags);
  * @FFCLOCK_EVENT_DISRUPTION: the machine was disrupted (migration, restore,
  *	suspend); comes with a new epoch
  * @FFCLOCK_EVENT_NOTICE: the hypervisor announced a disruption, or took it back
+ * @FFCLOCK_EVENT_SETTLED: the policy has been carried out with the host's time
+ *	for the latest disruption; see its record
  */
 enum ffclock_event {
 	FFCLOCK_EVENT_UPDATE		= 1 << 0,
 	FFCLOCK_EVENT_EPOCH		= 1 << 1,
 	FFCLOCK_EVENT_DISRUPTION	= 1 << 2,
 	FFCLOCK_EVENT_NOTICE		= 1 << 3,
+	FFCLOCK_EVENT_SETTLED		= 1 << 4,
 };
 
 int ffclock_register_notifier(struct notifier_block *nb);

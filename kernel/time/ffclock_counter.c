@@ -359,7 +359,8 @@ static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void 
 		ffc_sys_advance(tk);
 		if (unlikely(ffc_sys.bypass) && !ffc_sys.bypass->usable())
 			ffc_bypass_drop("unusable");
-		ffc_detect();
+		ffc_detect(ffc_sys.related ? ffc_sys.base.value + ffc_sys.shift_to_counter :
+					     ffc_base_read(&ffc_state_locked()->base));
 	}
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_ring_update(tk, ffc_sys.base.value, !ffc_sys.related || ffc_sys.frozen);

@@ -33,6 +33,8 @@ static u64 ffc_event_counter;		/* counter at the latest event */
 static bool ffc_event_any;		/* there was one */
 static struct ffclock_detector *ffc_held_back;	/* waits for min_interval */
 static u64 ffc_suppressed;			/* times an event was held back */
+static u64 ffc_looked;				/* counter at the last look */
+static bool ffc_looked_any;
 
 /* Written under ffc_lock, read by readers */
 static const struct ffclock_detector *ffc_words[FFC_MAX_WORDS];
@@ -100,17 +102,16 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
 
 /**
  * ffc_detect() - look at all detectors
+ * @counter: the counter at this timekeeping update
  *
  * Context: the timekeeping notifier, ffc_lock held.
  */
-void ffc_detect(void)
+void ffc_detect(u64 counter)
 {
 	struct ffclock_detector *d;
 	u64 word, now;
 	bool changed;
 
-	if (list_empty(&ffc_detectors))
-		return;
 	list_for_each_entry(d, &ffc_detectors, node) {
 		changed = false;
 		if (d->word) {
@@ -128,6 +129,23 @@ void ffc_detect(void)
 		if (ffc_counts_to_ns(now - ffc_event_counter) >= ffc_min_interval_ns())
 			ffc_detected(ffc_held_back, now);
 	}
+	ffc_looked = counter;
+	ffc_looked_any = true;
+}
+
+/**
+ * ffc_detect_gap_ns() - how long nothing was looked at
+ * @counter: the counter now
+ *
+ * Context: ffc_lock held.
+ * Return: ns by the counter since the timekeeping update before
+ */
+u64 ffc_detect_gap_ns(u64 counter)
+{
+	s64 gap = counter - ffc_looked;
+
+	/* negative: a counter that was set back to its last value */
+	return ffc_looked_any && gap > 0 ? ffc_counts_to_ns(gap) : 0;
 }
 
 /**

@@ -223,15 +223,16 @@ static bool ffc_dev_registered;
 /**
  * ffc_dev_uevent() - tell udev
  * @event: value of FFCLOCK_EVENT in the uevent
+ * @more: another NAME=VALUE, or NULL
  *
  * A "change" of /dev/ffclock, with FFCLOCK_SEQUENCE beside it.
  *
  * Context: process, sleeps.
  */
-void ffc_dev_uevent(const char *event)
+void ffc_dev_uevent(const char *event, const char *more)
 {
 	char what[32], seq[40];
-	char *env[3] = { what, seq };	/* ended by NULL */
+	char *env[4] = { what, seq, (char *)more };	/* ended by NULL */
 
 	snprintf(what, sizeof(what), "FFCLOCK_EVENT=%s", event);
 	snprintf(seq, sizeof(seq), "FFCLOCK_SEQUENCE=%llu", ffclock_migration_sequence());

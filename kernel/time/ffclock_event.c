@@ -22,21 +22,34 @@ static atomic_t ffc_pending;		/* enum ffclock_event bits not yet told */
 static atomic64_t ffc_sequence;		/* disruptions */
 static u64 ffc_updates;			/* parameter updates; under ffc_lock */
 
+/* What is announced, for uevents */
+static const char *ffc_event_notice(void)
+{
+	u64 notice = ffc_page_notice();
+
+	if (notice & FFCLOCK_VF_DISRUPTION_IMMINENT)
+		return "FFCLOCK_NOTICE=imminent";
+	return notice ? "FFCLOCK_NOTICE=soon" : "FFCLOCK_NOTICE=none";
+}
+
 static void ffc_event_work(struct work_struct *work)
 {
 	unsigned int events = atomic_xchg(&ffc_pending, 0);
 
+	if (events & (FFCLOCK_EVENT_DISRUPTION | FFCLOCK_EVENT_UPDATE | FFC_EVENT_SOURCE))
+		ffc_migration_work(events);
+	events &= ~FFC_EVENT_SOURCE;
 	if (!events)
 		return;
-	if (events & (FFCLOCK_EVENT_DISRUPTION | FFCLOCK_EVENT_UPDATE))
-		ffc_migration_work(events);
 	blocking_notifier_call_chain(&ffc_chain, events, NULL);
 	if (events & FFCLOCK_EVENT_DISRUPTION)
-		ffc_dev_uevent("migration");
+		ffc_dev_uevent("migration", NULL);
 	else if (events & FFCLOCK_EVENT_EPOCH)
-		ffc_dev_uevent("epoch");
+		ffc_dev_uevent("epoch", NULL);
+	if (events & FFCLOCK_EVENT_SETTLED)
+		ffc_dev_uevent("settled", NULL);
 	if (events & FFCLOCK_EVENT_NOTICE)
-		ffc_dev_uevent("notice");
+		ffc_dev_uevent("notice", ffc_event_notice());
 }
 
 static DECLARE_WORK(ffc_work, ffc_event_work);

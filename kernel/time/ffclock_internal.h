@@ -173,7 +173,8 @@ static __always_inline struct ffclock_time ffc_clock_time(const struct ffc_clock
 }
 
 /* ffclock_detect.c: noticing disruptions */
-void ffc_detect(void);
+void ffc_detect(u64 counter);
+u64 ffc_detect_gap_ns(u64 counter);
 bool ffc_detect_pending(void);
 void ffc_detect_own(u64 counter);
 u64 ffc_detect_suppressed(void);
@@ -185,16 +186,25 @@ void ffc_migration_begin(const char *detector, u64 counter, const struct ffclock
 void ffc_migration_work(unsigned int events);
 ssize_t ffc_source_show(char *buf);
 
+/* ffclock_vmfork.c: the kernel's own news of a restored snapshot */
+int ffc_vmfork_init(void);
+void ffc_vmfork_exit(void);
+
 /* ffclock_page.c: the user page */
 int ffc_page_init(void);
 void ffc_page_exit(void);
 void ffc_page_write_begin(void);
 void ffc_page_write_end(const struct ffc_state *s);
 u32 ffc_page_seq(void);
+u64 ffc_page_notice(void);
 void ffc_page_copy(struct ffclock_page *copy);
 int ffc_page_mmap(struct vm_area_struct *vma);
 
 /* ffclock_event.c: telling the world */
+
+/* a source may have become good; not told to others */
+#define FFC_EVENT_SOURCE	(1U << 31)
+
 int ffc_event_init(void);
 void ffc_event_exit(void);
 void ffc_event_flush(void);
@@ -207,7 +217,7 @@ u64 ffc_event_updates(void);
 /* the rest: interfaces */
 int ffc_dev_init(void);
 void ffc_dev_exit(void);
-void ffc_dev_uevent(const char *event);
+void ffc_dev_uevent(const char *event, const char *more);
 int ffc_posix_init(void);
 void ffc_posix_exit(void);
 int ffc_sysfs_init(void);

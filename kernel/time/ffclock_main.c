@@ -20,6 +20,7 @@ static const struct {
 	{ "sysfs",		ffc_sysfs_init,		ffc_sysfs_exit },
 	{ "clock ids",		ffc_posix_init,		ffc_posix_exit },
 	{ "device",		ffc_dev_init,		ffc_dev_exit },
+	{ "vm generation",	ffc_vmfork_init,	ffc_vmfork_exit },
 };
 
 static int __init ffclock_init(void)

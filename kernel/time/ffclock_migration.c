@@ -20,6 +20,7 @@
 #include <linux/timekeeping.h>
 
 #include "ffclock_internal.h"
+#include "ffclock_trace.h"
 
 /* Asking a source twice, this is what its own two answers may differ by on top
  * of their bounds: a counter rate off by 1000 ppm over the time in between.
@@ -101,6 +102,7 @@ void ffc_migration_begin(const char *detector, u64 counter, const struct ffclock
 	r->m.counter = counter;
 	r->m.epoch = epoch;
 	r->m.bound_ns = FFCLOCK_BOUND_UNKNOWN;
+	r->m.downtime_ns = ffc_detect_gap_ns(counter);
 	strscpy(r->m.detector, detector, sizeof(r->m.detector));
 	r->old = *old;
 	r->old_good = old->status == FFCLOCK_STATUS_SYNCHRONIZED ||
@@ -159,7 +161,7 @@ static const char *ffc_source_why(int state)
 		{ -EAGAIN,	"refused: not synchronised" },
 		{ -ETIMEDOUT,	"refused: update in progress for too long" },
 		{ -ESTALE,	"refused: stale" },
-		{ -ERANGE,	"refused: time out of range" },
+		{ -ERANGE,	"refused: time out of range or beyond max_tout_ns" },
 		{ -EDOM,	"refused: error bound over 60 s or unknown" },
 		{ -EILSEQ,	"refused: contradicts itself" },
 		{ -EPROTO,	"refused: malformed" },
@@ -186,8 +188,10 @@ ssize_t ffc_source_show(char *buf)
 
 	mutex_lock(&ffc_mig_mutex);
 	list_for_each_entry(s, &ffc_sources, node) {
-		len += sysfs_emit_at(buf, len, "%s %d %d %s\n", s->name, s->rating, s->state,
-				     ffc_source_why(s->state));
+		int state = READ_ONCE(s->state);
+
+		len += sysfs_emit_at(buf, len, "%s %d %d %s\n", s->name, s->rating, state,
+				     ffc_source_why(state));
 	}
 	mutex_unlock(&ffc_mig_mutex);
 	return len;
@@ -211,6 +215,8 @@ int ffclock_register_source(struct ffclock_source *s)
 			break;
 	list_add_tail(&s->node, &other->node);
 	mutex_unlock(&ffc_mig_mutex);
+	/* a disruption may be waiting for it */
+	ffc_event_raise(FFC_EVENT_SOURCE);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ffclock_register_source);
@@ -242,6 +248,22 @@ static struct ffclock_time ffc_host_at(const struct ffclock_host_time *t, u64 co
 		raw_spin_unlock_irqrestore(&ffc_lock, flags);
 	}
 	return ffclock_line_at(counter, t->counter, t->utc, period, shift);
+}
+
+/*
+ * A host that moves a clock that was set before by more than max_tout is not
+ * believed.  Before the first setting anything may be right.
+ */
+static bool ffc_host_believable(const struct ffclock_host_time *t)
+{
+	struct ffclock_estimate e;
+	struct ffclock_time own;
+
+	ffclock_get_estimate(&e);
+	if (e.status == FFCLOCK_STATUS_UNKNOWN)
+		return true;
+	own = ffclock_line_at(t->counter, e.counter, e.time, e.period, e.period_shift);
+	return ffclock_time_absdiff_ns(own, t->utc) <= READ_ONCE(ffc_tunables.max_tout_ns);
 }
 
 /*
@@ -284,8 +306,10 @@ static struct ffclock_source *ffc_source_best(struct ffclock_host_time *t)
 	struct ffclock_source *s;
 
 	list_for_each_entry(s, &ffc_sources, node) {
-		s->state = ffc_source_ask(s, t);
-		if (!s->state)
+		int state = ffc_source_ask(s, t);
+
+		WRITE_ONCE(s->state, state);
+		if (!state)
 			return s;
 	}
 	return NULL;
@@ -408,6 +432,7 @@ static void ffc_act_timeless(struct ffclock_migration *m)
 	else if (policy == FFC_POLICY_NOTIFY)
 		m->policy = FFCLOCK_MIG_NOTIFY;
 	ffc_record_update(m);
+	trace_ffclock_migration(m);
 }
 
 /**
@@ -459,6 +484,43 @@ int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec)
 }
 EXPORT_SYMBOL_GPL(ffclock_follow_host);
 
+/**
+ * ffclock_source_news() - a source tells the time, or tells another one
+ * @s: registered
+ * @follow_sec: keep our clocks on it; when it will tell again, 1..131072 s.
+ *	0: only a disruption that waits for the time makes use of it
+ *
+ * Its state in sysfs is what comes of it.
+ *
+ * Context: process, sleeps.
+ * Return: 0, or the negative errno for which @s is not used
+ */
+int ffclock_source_news(struct ffclock_source *s, u32 follow_sec)
+{
+	struct ffclock_host_time t;
+	int i, ret;
+
+	/* twice: the epoch may have changed since @s was read */
+	for (i = 0; i < 2; i++) {
+		memset(&t, 0, sizeof(t));
+		ret = s->read(s, &t);
+		if (!ret && !ffc_host_believable(&t))
+			ret = -ERANGE;
+		WRITE_ONCE(s->state, ret);
+		if (ret)
+			return ret;
+		if (!follow_sec) {
+			ffc_event_raise(FFC_EVENT_SOURCE);
+			return 0;
+		}
+		ret = ffclock_follow_host(&t, follow_sec);
+		if (ret != -ESTALE)
+			break;
+	}
+	return ret;
+}
+EXPORT_SYMBOL_GPL(ffclock_source_news);
+
 /* The clock as estimated by the daemon is a source too, once it is good again */
 static bool ffc_own_estimate(struct ffclock_host_time *t)
 {
@@ -508,6 +570,8 @@ static void ffc_measure(struct ffclock_migration *m, const struct ffclock_host_t
 		old = ffclock_line_at(host->counter, r->old.counter, r->old.time, r->old.period,
 				      r->old.period_shift);
 		m->lost_ns = ffclock_time_to_ns(ffclock_time_sub(host->utc, old));
+		if (m->lost_ns > 0)
+			m->downtime_ns += m->lost_ns;
 		m->flags |= FFCLOCK_MIG_F_LOST;
 	}
 	if (host->period) {
@@ -525,7 +589,7 @@ static void ffc_measure(struct ffclock_migration *m, const struct ffclock_host_t
  */
 void ffc_migration_work(unsigned int events)
 {
-	struct ffclock_host_time host;
+	struct ffclock_host_time host, own;
 	struct ffclock_source *source;
 	struct ffc_record record;
 	struct ffclock_migration *m = &record.m;
@@ -543,9 +607,16 @@ void ffc_migration_work(unsigned int events)
 
 	if (m->policy == FFCLOCK_MIG_PENDING) {
 		source = ffc_source_best(&host);
-		if (source) {
+		/* what follows a better source may have been quicker than we */
+		if (source && ffc_own_estimate(&own) && own.bound_ns < host.bound_ns) {
+			strscpy(m->source, "estimate", sizeof(m->source));
+			host = own;
+		} else if (source) {
 			strscpy(m->source, source->name, sizeof(m->source));
-			ffclock_follow_host(&host, FFC_ONCE_UPDATE_SEC);
+			if (ffc_host_believable(&host))
+				ffclock_follow_host(&host, FFC_ONCE_UPDATE_SEC);
+			else
+				WRITE_ONCE(source->state, -ERANGE);
 		} else if (ffc_own_estimate(&host)) {
 			strscpy(m->source, "estimate", sizeof(m->source));
 		} else {
@@ -559,6 +630,8 @@ void ffc_migration_work(unsigned int events)
 		ffc_act(&host, m);
 		ffc_measure(m, &host, &record);
 		ffc_record_update(m);
+		trace_ffclock_migration(m);
+		ffc_event_raise(FFCLOCK_EVENT_SETTLED);
 	} else if (!(m->flags & FFCLOCK_MIG_F_FREQ) && ffc_own_estimate(&host)) {
 		ffc_measure(m, &host, &record);
 		ffc_record_update(m);

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 
 #include "ffclock_internal.h"
+#include "ffclock_trace.h"
 
 #define FFC_NOTICE_FLAGS	(FFCLOCK_VF_DISRUPTION_SOON | FFCLOCK_VF_DISRUPTION_IMMINENT)
 
@@ -151,13 +152,20 @@ void ffclock_notice(u64 vmclock_flags)
 	changed = vmclock_flags != ffc_notice;
 	if (changed) {
 		ffc_page_write_begin();
-		ffc_notice = vmclock_flags;
+		WRITE_ONCE(ffc_notice, vmclock_flags);
 		ffc_page_write_end(ffc_state_locked());
 		ffc_event_raise(FFCLOCK_EVENT_NOTICE);
+		trace_ffclock_notice(vmclock_flags);
 	}
 	raw_spin_unlock_irqrestore(&ffc_lock, flags);
 }
 EXPORT_SYMBOL_GPL(ffclock_notice);
+
+/* What is announced: FFC_NOTICE_FLAGS; a racy value is told again when it changes */
+u64 ffc_page_notice(void)
+{
+	return READ_ONCE(ffc_notice);
+}
 
 /* Sequence of the page, for poll: a racy value only makes poll() look again */
 u32 ffc_page_seq(void)

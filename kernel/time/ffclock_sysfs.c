@@ -288,6 +288,16 @@ static ssize_t suppressed_show(struct kobject *kobj, struct kobj_attribute *attr
 }
 FFC_ATTR_RO(suppressed);
 
+static ssize_t notice_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	u64 notice = ffc_page_notice();
+
+	if (notice & FFCLOCK_VF_DISRUPTION_IMMINENT)
+		return sysfs_emit(buf, "imminent\n");
+	return sysfs_emit(buf, "%s\n", notice ? "soon" : "none");
+}
+FFC_ATTR_RO(notice);
+
 static ssize_t detectors_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	return ffc_detect_show(buf);
@@ -300,7 +310,7 @@ static ssize_t sources_show(struct kobject *kobj, struct kobj_attribute *attr, c
 }
 FFC_ATTR_RO(sources);
 
-/* sequence detector policy source flags tout bound left lost freq delay settings */
+/* sequence detector policy source flags tout bound left lost freq delay settings downtime */
 static ssize_t history_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	static const char * const names[] = {
@@ -318,11 +328,11 @@ static ssize_t history_show(struct kobject *kobj, struct kobj_attribute *attr, c
 		m.sequence = seq;
 		if (ffclock_get_migration(&m))
 			break;
-		len += sysfs_emit_at(buf, len, "%llu %s %s %s %#x %lld %llu %lld %lld %lld %llu %u\n",
+		len += sysfs_emit_at(buf, len, "%llu %s %s %s %#x %lld %llu %lld %lld %lld %llu %u %llu\n",
 				     m.sequence, m.detector, names[m.policy],
 				     *m.source ? m.source : "-", m.flags, m.tout_ns, m.bound_ns,
 				     m.error_left_ns, m.lost_ns, m.freq_change_ppb, m.delay_ns,
-				     m.settings);
+				     m.settings, m.downtime_ns);
 	}
 	return len;
 }
@@ -335,6 +345,7 @@ static struct attribute *migration_attrs[] = {
 	&max_tout_ns_attr.attr,
 	&min_interval_ms_attr.attr,
 	&suppressed_attr.attr,
+	&notice_attr.attr,
 	&detectors_attr.attr,
 	&sources_attr.attr,
 	&history_attr.attr,

@@ -57,6 +57,62 @@ TRACE_EVENT(ffclock_epoch,
 		  __entry->epoch, __entry->value, __entry->counter, __entry->why)
 );
 
+/*
+ * what was done about a disruption; twice if the time became known later.  Fields
+ * as in struct ffclock_migration.
+ */
+TRACE_EVENT(ffclock_migration,
+	TP_PROTO(const struct ffclock_migration *m),
+	TP_ARGS(m),
+	TP_STRUCT__entry(
+		__field(u64, sequence)
+		__field(u32, flags)
+		__field(u32, policy)
+		__field(u32, settings)
+		__field(s64, tout_ns)
+		__field(u64, bound_ns)
+		__field(s64, error_left_ns)
+		__field(s64, lost_ns)
+		__field(u64, downtime_ns)
+		__field(u64, delay_ns)
+		__array(char, detector, 16)
+		__array(char, source, 16)
+	),
+	TP_fast_assign(
+		__entry->sequence = m->sequence;
+		__entry->flags = m->flags;
+		__entry->policy = m->policy;
+		__entry->settings = m->settings;
+		__entry->tout_ns = m->tout_ns;
+		__entry->bound_ns = m->bound_ns;
+		__entry->error_left_ns = m->error_left_ns;
+		__entry->lost_ns = m->lost_ns;
+		__entry->downtime_ns = m->downtime_ns;
+		__entry->delay_ns = m->delay_ns;
+		strscpy(__entry->detector, m->detector, sizeof(__entry->detector));
+		strscpy(__entry->source, m->source, sizeof(__entry->source));
+	),
+	TP_printk("sequence=%llu detector=%s policy=%u source=%s flags=%#x settings=%u tout_ns=%lld bound_ns=%llu left_ns=%lld lost_ns=%lld downtime_ns=%llu delay_ns=%llu",
+		  __entry->sequence, __entry->detector, __entry->policy, __entry->source,
+		  __entry->flags, __entry->settings, __entry->tout_ns, __entry->bound_ns,
+		  __entry->error_left_ns, __entry->lost_ns, __entry->downtime_ns,
+		  __entry->delay_ns)
+);
+
+/* the hypervisor announces a disruption, or takes it back: FFCLOCK_VF_DISRUPTION_* */
+TRACE_EVENT(ffclock_notice,
+	TP_PROTO(u64 flags),
+	TP_ARGS(flags),
+	TP_STRUCT__entry(
+		__field(u64, flags)
+	),
+	TP_fast_assign(
+		__entry->flags = flags;
+	),
+	TP_printk("soon=%d imminent=%d", !!(__entry->flags & FFCLOCK_VF_DISRUPTION_SOON),
+		  !!(__entry->flags & FFCLOCK_VF_DISRUPTION_IMMINENT))
+);
+
 #endif /* _FFCLOCK_TRACE_H */
 
 /* found through the -I of this directory in Kbuild */

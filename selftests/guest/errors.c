@@ -285,7 +285,7 @@ static void test_queries(void)
 	m.sequence = ~0ULL;
 	expect("MIGRATION ~0", do_ioctl(FFCLOCK_IOC_MIGRATION, &m), ENOENT);
 	m.sequence = 0;
-	m.reserved[3] = 1;
+	m.reserved[2] = 1;
 	expect("MIGRATION, reserved word", do_ioctl(FFCLOCK_IOC_MIGRATION, &m), EINVAL);
 	expect("unknown number", do_ioctl(_IOR(FFCLOCK_IOC_MAGIC, 0x7f, int), &c), ENOTTY);
 	expect("number 0", do_ioctl(_IO(FFCLOCK_IOC_MAGIC, 0), &c), ENOTTY);

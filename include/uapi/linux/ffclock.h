@@ -426,6 +426,10 @@ struct ffclock_convert {
  * @delay_ns: from noticing to having set CLOCK_REALTIME
  * @detector: who noticed, NUL-terminated
  * @source: where the host's time came from, NUL-terminated; empty: nowhere yet
+ * @downtime_ns: how long the machine stood still as far as it can tell: the time
+ *	without a timekeeping update before it was noticed, by the counter (an
+ *	idle machine makes few updates, so this part is an upper bound), and
+ *	@lost_ns on top once that is known
  * @reserved: zero
  *
  * The last FFCLOCK_MIG_HISTORY are remembered; ENOENT for any other.
@@ -454,7 +458,8 @@ struct ffclock_migration {
 	__u64	delay_ns;
 	char	detector[16];
 	char	source[16];
-	__u64	reserved[4];
+	__u64	downtime_ns;
+	__u64	reserved[3];
 };
 
 #define FFCLOCK_MIG_HISTORY	16

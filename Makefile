@@ -49,6 +49,9 @@ install: userland modules_install
 		$(MAKE) --no-print-directory -C $$d O=$(O) install; done
 	install -D -m 644 packaging/60-ffclock.rules \
 		$(DESTDIR)/usr/lib/udev/rules.d/60-ffclock.rules
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/ffclock-migration@.service
+	install -D -m 755 -t $(DESTDIR)/usr/libexec/ffclock packaging/run-hooks
+	install -D -m 755 -t $(DESTDIR)/etc/ffclock/migration.d packaging/migration.d/*
 	install -D -m 644 packaging/modprobe-ffclock.conf \
 		$(DESTDIR)/etc/modprobe.d/ffclock.conf
 

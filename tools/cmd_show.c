@@ -340,8 +340,8 @@ int cmd_convert(const struct options *o, int argc, char **argv)
 
 int cmd_wait(const struct options *o, int argc, char **argv)
 {
+	bool migration = false, synchronized = false, done = false;
 	uint64_t seconds = 0, seq;
-	bool migration = false;
 	struct timespec start, now;
 	struct ffclock *h;
 	int i, ret = 0;
@@ -349,10 +349,17 @@ int cmd_wait(const struct options *o, int argc, char **argv)
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--migration")) {
 			migration = true;
+		} else if (!strcmp(argv[i], "--synchronized")) {
+			synchronized = true;
 		} else if (parse_u64(argv[i], &seconds) || !seconds || seconds > 2000000) {
-			fprintf(stderr, "usage: ffclock wait [--migration] [SECONDS], 1 to 2000000\n");
-			return EXIT_USAGE;
+			migration = synchronized = true;
+			break;
 		}
+	}
+	if (migration && synchronized) {
+		fprintf(stderr, "usage: ffclock wait [--migration | --synchronized] [SECONDS], "
+			"1 to 2000000\n");
+		return EXIT_USAGE;
 	}
 	h = open_clock(o);
 	if (!h)
@@ -360,7 +367,8 @@ int cmd_wait(const struct options *o, int argc, char **argv)
 	seq = ffclock_migration_sequence(h);
 	ffclock_wait(h, 0);		/* what has changed before now does not count */
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (;;) {
+	done = synchronized && ffclock_status(h) == FFCLOCK_STATUS_SYNCHRONIZED;
+	while (!done) {
 		int timeout = -1;
 
 		if (seconds) {
@@ -371,18 +379,22 @@ int cmd_wait(const struct options *o, int argc, char **argv)
 				timeout = 0;
 		}
 		ret = ffclock_wait(h, timeout);
-		if (ret <= 0 || !migration || seq != ffclock_migration_sequence(h))
+		if (ret <= 0)
 			break;
+		if (synchronized)
+			done = ffclock_status(h) == FFCLOCK_STATUS_SYNCHRONIZED;
+		else
+			done = !migration || seq != ffclock_migration_sequence(h);
 	}
-	if (ret > 0 && !o->json)
+	if (done && !o->json)
 		printf("migrations %" PRIu64 "\n", ffclock_migration_sequence(h));
 	else if (ret >= 0 && o->json)
 		printf("{ \"changed\": %s, \"migration_sequence\": %" PRIu64 " }\n",
-		       ret ? "true" : "false", ffclock_migration_sequence(h));
+		       done ? "true" : "false", ffclock_migration_sequence(h));
 	ffclock_close(h);
 	if (ret < 0)
 		return fail(ret, "wait");
-	return ret ? EXIT_OK : EXIT_FAILED;
+	return done ? EXIT_OK : EXIT_FAILED;
 }
 
 int cmd_migration(const struct options *o, int argc, char **argv)
@@ -405,8 +417,9 @@ int cmd_migration(const struct options *o, int argc, char **argv)
 	else if (!seq)
 		printf("no migration, restore or suspend since the module was loaded\n");
 	else
-		printf("%4s %-12s %-10s %-12s %14s %10s %10s %14s %10s\n", "seq", "noticed by",
-		       "action", "time from", "Tout us", "bound", "left ns", "lost us", "freq ppb");
+		printf("%4s %-12s %-10s %-12s %14s %10s %10s %14s %10s %14s\n", "seq",
+		       "noticed by", "action", "time from", "Tout us", "bound", "left ns",
+		       "lost us", "freq ppb", "downtime us");
 	for (i = 0; i < FFCLOCK_MIG_HISTORY && seq; i++, seq--) {
 		char bound[32];
 
@@ -426,6 +439,8 @@ int cmd_migration(const struct options *o, int argc, char **argv)
 					       json_object_new_string(m.source) : NULL);
 			json_object_object_add(obj, "refused", json_object_new_boolean(
 					       !!(m.flags & FFCLOCK_MIG_F_REFUSED)));
+			json_object_object_add(obj, "downtime_ns",
+					       json_object_new_uint64(m.downtime_ns));
 			json_object_object_add(obj, "settings", json_object_new_int64(m.settings));
 			json_object_object_add(obj, "tout_ns", m.flags & FFCLOCK_MIG_F_TOUT ?
 					       json_object_new_int64(m.tout_ns) : NULL);
@@ -458,9 +473,10 @@ int cmd_migration(const struct options *o, int argc, char **argv)
 		else
 			printf(" %14s", "-");
 		if (m.flags & FFCLOCK_MIG_F_FREQ)
-			printf(" %10lld\n", (long long)m.freq_change_ppb);
+			printf(" %10lld", (long long)m.freq_change_ppb);
 		else
-			printf(" %10s\n", "-");
+			printf(" %10s", "-");
+		printf(" %14.3f\n", m.downtime_ns / 1e3);
 	}
 	if (list)
 		print_json(list);

@@ -6,7 +6,7 @@ _ffclock()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command=
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		status|read|watch|convert|wait|migration|bench) command=$word; break ;;
+		status|read|watch|convert|wait|migration|frequency|bench) command=$word; break ;;
 		esac
 	done
 	if [ "$prev" = --page ] || [ "$prev" = -p ]; then
@@ -14,9 +14,10 @@ _ffclock()
 		return
 	fi
 	case $command in
-	'') word="status read watch convert wait migration bench --json --page --help --version" ;;
+	'') word="status read watch convert wait migration frequency bench --json --page --help --version" ;;
 	read) word="utc tai mono diff --json --page" ;;
-	wait) word="--migration --json" ;;
+	wait) word="--migration --synchronized --json" ;;
+	frequency) word="--drop --apply --json" ;;
 	*) word="--json --page" ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

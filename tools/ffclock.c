@@ -21,8 +21,9 @@ static const struct command {
 	{ "read",	cmd_read,	"[utc|tai|mono|diff] [COUNTER]: read a clock, now or at COUNTER" },
 	{ "watch",	cmd_watch,	"[SECONDS]: live view of clocks, bound and events" },
 	{ "convert",	cmd_convert,	"NS...: CLOCK_REALTIME stamps (or stdin) to counter values" },
-	{ "wait",	cmd_wait,	"[--migration] [SECONDS]: until something changes" },
+	{ "wait",	cmd_wait,	"[--migration | --synchronized] [SECONDS]: until it is so" },
 	{ "migration",	cmd_migration,	"history of disruptions" },
+	{ "frequency",	cmd_frequency,	"[--drop | --apply]: CLOCK_REALTIME's, from NTP" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 

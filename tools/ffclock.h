@@ -38,6 +38,7 @@ int cmd_watch(const struct options *o, int argc, char **argv);
 int cmd_convert(const struct options *o, int argc, char **argv);
 int cmd_wait(const struct options *o, int argc, char **argv);
 int cmd_migration(const struct options *o, int argc, char **argv);
+int cmd_frequency(const struct options *o, int argc, char **argv);
 int cmd_bench(const struct options *o, int argc, char **argv);
 
 #endif /* TOOLS_FFCLOCK_H */

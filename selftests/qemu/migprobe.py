@@ -13,6 +13,7 @@ F_TOUT, F_SET, F_LOST, F_FREQ, F_REFUSED = 1, 2, 4, 8, 16
 
 BOUND_UNKNOWN = (1 << 64) - 1
 NTP_LIMIT_US = 16000000     # NTP_PHASE_LIMIT
+OLD_FREQ = 25 << 16         # what arm and ntp set: 25 ppm
 
 # Without the module's help nothing sets NTP's state within a test, so a second
 # is patience, not precision.

@@ -162,6 +162,9 @@ class Teller:
     def tell(self, offset_ns=0, maxerror_ns=-1):
         return self.command(f"tell {offset_ns} {maxerror_ns}")
 
+    def moved(self, offset_ns=0, maxerror_ns=-1):
+        return self.command(f"moved {offset_ns} {maxerror_ns}")
+
     def begin_tell(self, offset_ns=0, maxerror_ns=-1):
         self.begin(f"tell {offset_ns} {maxerror_ns}")
 
@@ -176,13 +179,14 @@ class Teller:
 
 
 def page_time_ns(told, tsc):
-    """What a page says at a TSC value, by what tell() put there: exact, in ns."""
-    return told["time_ns"] + (tsc - told["counter"]) * told["rate"]
+    """What a page says at a TSC value, by what tell() put there, in ns."""
+    # a double has not the digits of the sum
+    return told["time_ns"] + round((tsc - told["counter"]) * told["rate"])
 
 
 def host_time_ns(told, tsc):
     """The host's CLOCK_REALTIME at a guest TSC value, by that handshake."""
-    return told["host_ns"] + (tsc - told["constant"] - told["host_tsc"]) * told["rate"]
+    return told["host_ns"] + round((tsc - told["constant"] - told["host_tsc"]) * told["rate"])
 
 
 def wait_until(condition, timeout=10, step=0.02):

@@ -92,6 +92,7 @@ struct watcher {
  * @utc: utc of /dev/ffclock in ns
  * @bound: its bound in ns
  * @marker: disruption_marker of the hypervisor's page
+ * @freq: NTP's frequency of CLOCK_REALTIME, in 2^-16 ppm
  * @status: FFCLOCK_STATUS_*
  */
 struct sample {
@@ -101,6 +102,7 @@ struct sample {
 	int64_t utc;
 	uint64_t bound;
 	uint64_t marker;
+	long freq;
 	uint32_t status;
 };
 
@@ -111,7 +113,7 @@ static double tick_ns;
 
 static struct watcher by_page, by_ioctl;
 static uint64_t cancels, cancel_tsc, cancel_errors;
-static uint64_t uevents_migration, uevents_epoch, uevents_notice, uevents_wrong, uevent_sequence;
+static uint64_t uevents_migration, uevents_epoch, uevents_notice, uevents_settled, uevents_wrong, uevent_sequence;
 static uint64_t polls, poll_sequences;
 
 static pthread_mutex_t sample_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -363,6 +365,8 @@ static void *uevent_thread(void *arg)
 			uevents_wrong++;
 		if (!strcmp(event, "notice")) {
 			uevents_notice++;
+		} else if (!strcmp(event, "settled")) {
+			uevents_settled++;
 		} else if (!strcmp(event, "epoch")) {
 			uevents_epoch++;
 		} else if (!strcmp(event, "migration")) {
@@ -409,6 +413,7 @@ static void sample_take(struct sample *s)
 	struct ffclock_reading r;
 	uint64_t before, after, utc_tsc;
 	struct sample best = { .width = UINT64_MAX };
+	struct timex tx = {};
 
 	for (int i = 0; i < 3; i++) {
 		struct sample now;
@@ -429,6 +434,8 @@ static void sample_take(struct sample *s)
 		if (now.width < best.width)
 			best = now;
 	}
+	adjtimex(&tx);
+	best.freq = tx.freq;
 	*s = best;
 }
 
@@ -531,12 +538,13 @@ static void tell_state(void)
 	       read_u64(FFC_SYSFS "migration/suppressed"), tick_ns, (uint64_t)__rdtsc(),
 	       now_ns(CLOCK_REALTIME), (uint64_t)page->vmclock.flags);
 	printf(", \"cancels\": %" PRIu64 ", \"cancel_errors\": %" PRIu64 ", \"uevents\": %" PRIu64
-	       ", \"uevents_epoch\": %" PRIu64 ", \"uevents_notice\": %" PRIu64
+	       ", \"uevents_epoch\": %" PRIu64 ", \"uevents_settled\": %" PRIu64
+	       ", \"uevents_notice\": %" PRIu64
 	       ", \"uevents_wrong\": %" PRIu64 ", \"polls\": %" PRIu64
 	       ", \"poll_sequences\": %" PRIu64,
 	       __atomic_load_n(&cancels, __ATOMIC_ACQUIRE), cancel_errors,
 	       __atomic_load_n(&uevents_migration, __ATOMIC_ACQUIRE), uevents_epoch,
-	       uevents_notice, uevents_wrong, polls, poll_sequences);
+	       uevents_settled, uevents_notice, uevents_wrong, polls, poll_sequences);
 	printf(", \"unsync\": %s, \"maxerror\": %ld, \"esterror\": %ld, \"freq\": %ld"
 	       ", \"offset\": %ld", tx.status & STA_UNSYNC ? "true" : "false", tx.maxerror,
 	       tx.esterror, tx.freq, tx.offset);
@@ -553,8 +561,8 @@ static void tell_samples(void)
 
 		printf("{\"tsc\": %" PRIu64 ", \"width\": %" PRIu64 ", \"realtime\": %" PRId64
 		       ", \"utc\": %" PRId64 ", \"bound_ns\": %" PRIu64 ", \"marker\": %" PRIu64
-		       ", \"status\": %u}\n", s->tsc, s->width, s->realtime, s->utc, s->bound,
-		       s->marker, s->status);
+		       ", \"freq\": %ld, \"status\": %u}\n", s->tsc, s->width, s->realtime,
+		       s->utc, s->bound, s->marker, s->freq, s->status);
 	}
 	pthread_mutex_unlock(&sample_lock);
 	printf("end\n");
@@ -576,10 +584,12 @@ static void tell_history(void)
 		       ", \"settings\": %u, \"tout_ns\": %" PRId64 ", \"bound_ns\": %" PRIu64
 		       ", \"error_left_ns\": %" PRId64 ", \"lost_ns\": %" PRId64
 		       ", \"freq_change_ppb\": %" PRId64 ", \"delay_ns\": %" PRIu64
-		       ", \"detector\": \"%.16s\", \"source\": \"%.16s\"}\n",
+		       ", \"detector\": \"%.16s\", \"source\": \"%.16s\""
+		       ", \"downtime_ns\": %" PRIu64 "}\n",
 		       (uint64_t)m.sequence, m.epoch, m.flags, m.policy, m.settings, (int64_t)m.tout_ns,
 		       (uint64_t)m.bound_ns, (int64_t)m.error_left_ns, (int64_t)m.lost_ns,
-		       (int64_t)m.freq_change_ppb, (uint64_t)m.delay_ns, m.detector, m.source);
+		       (int64_t)m.freq_change_ppb, (uint64_t)m.delay_ns, m.detector, m.source,
+		       (uint64_t)m.downtime_ns);
 	}
 	printf("end\n");
 }

@@ -13,6 +13,8 @@
  *
  *	tell [OFFSET_NS [MAXERROR_NS]]	the host's CLOCK_REALTIME + OFFSET_NS;
  *				waits for a guest that does not run yet
+ *	moved [OFFSET_NS [MAXERROR_NS]]	the same with a new disruption marker in the same
+ *				section, as a hypervisor does
  *	withdraw	a migration is about to come: time UNRELIABLE, SOON, IMMINENT
  *	format		make it a VMClock page that tells no time (ivshmem)
  *
@@ -112,7 +114,7 @@ static void learn_rate(void)
 	rate = tick_ns(born, now);
 }
 
-static int tell(int64_t offset, int64_t maxerror)
+static int tell(int64_t offset, int64_t maxerror, uint64_t moved)
 {
 	struct ht_relation rel = { 0 };
 	int64_t began = clock_ns(CLOCK_REALTIME), met, width, time;
@@ -150,6 +152,7 @@ static int tell(int64_t offset, int64_t maxerror)
 	time = now.time + offset;
 
 	seq = section_begin();
+	vmclock->disruption_marker += moved;
 	vmclock->counter_id = FFCLOCK_COUNTER_X86_TSC;
 	vmclock->time_type = FFCLOCK_VMCLOCK_TIME_UTC;
 	vmclock->clock_status = FFCLOCK_STATUS_SYNCHRONIZED;
@@ -227,7 +230,10 @@ int main(int argc, char **argv)
 			printf("{\"error\": \"no VMClock structure there yet\"}\n");
 		else if (!strcmp(line, "tell\n") ||
 			 sscanf(line, "tell %lld %lld", &offset, &maxerror) >= 1)
-			tell(offset, maxerror);
+			tell(offset, maxerror, 0);
+		else if (!strcmp(line, "moved\n") ||
+			 sscanf(line, "moved %lld %lld", &offset, &maxerror) >= 1)
+			tell(offset, maxerror, 1);
 		else
 			printf("{\"error\": \"unknown command\"}\n");
 		fflush(stdout);

@@ -184,6 +184,10 @@ def build(kernel, path, programs=()):
     cpio.copy("init", pathlib.Path(__file__).with_name("init"))
     cpio.add("lab/plumbing", ("\n".join(PLUMBING) + "\n").encode())
     modules = add_modules(cpio, kernel)
+    packaging = tree.TOP / "packaging"
+    cpio.copy("usr/libexec/ffclock/run-hooks", packaging / "run-hooks")
+    for hook in sorted((packaging / "migration.d").iterdir()):
+        cpio.copy(f"etc/ffclock/migration.d/{hook.name}", hook)
 
     elves = []
     placed = set()

@@ -450,10 +450,12 @@ class Guest:
         self.qmp.command("quit")
         self.process.wait(timeout=20)
 
-    def restore(self, file, timeout=60, **changes):
-        """A new QEMU that carries on from a saved state."""
+    def restore(self, file, timeout=60, spawned=None, **changes):
+        """A new QEMU that carries on from a saved state; spawned as in migrate()."""
         dest = self.successor(**changes)
         dest.spawn(f"exec:cat {shlex.quote(str(file))}")
+        if spawned:
+            spawned(dest)
         dest.wait_running(timeout)
         self._drain_into(dest)
         self.kill()

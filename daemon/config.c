@@ -10,8 +10,9 @@
 
 #include "config.h"
 #include "ntp_packet.h"
+#include "nts_record.h"
 
-#define WORDS_MAX	32	/* per line; the longest valid one has 13 */
+#define WORDS_MAX	32	/* per line; the longest valid one has 20 */
 #define LINE_MAX_LEN	4096
 #define ERRORS_MAX	20
 #define FILE_SIZE_MAX	(1 << 20)
@@ -99,6 +100,7 @@ static bool host_ok(const char *host)
  * @have_min: minpoll was given
  * @have_max: maxpoll was given
  * @count: of a pool: sources to make of it
+ * @nts_option: an option that only means something with nts, or NULL
  */
 struct source_line {
 	struct config_source	s;
@@ -107,6 +109,7 @@ struct source_line {
 	bool			have_min;
 	bool			have_max;
 	long			count;
+	const char		*nts_option;
 };
 
 static void opt_iburst(struct parser *p, struct source_line *l, const char *arg)
@@ -165,6 +168,41 @@ static void opt_maxpoll(struct parser *p, struct source_line *l, const char *arg
 	l->have_max = true;
 }
 
+static void opt_nts(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.nts = true;
+}
+
+static void opt_ntsport(struct parser *p, struct source_line *l, const char *arg)
+{
+	long v;
+
+	l->nts_option = "ntsport";
+	if (parse_int(p, "ntsport", arg, 1, 65535, &v))
+		l->s.nts_port = (uint16_t)v;
+}
+
+static void opt_ntsca(struct parser *p, struct source_line *l, const char *arg)
+{
+	l->nts_option = "ntsca";
+	if (arg[0] != '/' || strlen(arg) >= CONFIG_FILE_MAX) {
+		complain(p, "ntsca: '%s' is not an absolute path of at most %d characters",
+			 show(arg), CONFIG_FILE_MAX - 1);
+		return;
+	}
+	strcpy(l->s.nts_ca, arg);
+}
+
+static void opt_ntsnotime(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->nts_option = "ntsnotime";
+	l->s.nts_notime = true;
+}
+
 static void opt_maxsources(struct parser *p, struct source_line *l, const char *arg)
 {
 	parse_int(p, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
@@ -185,6 +223,10 @@ static const struct {
 	{ "minpoll",	FOR_ALL,		true,	opt_minpoll },
 	{ "maxpoll",	FOR_ALL,		true,	opt_maxpoll },
 	{ "iburst",	FOR_NTP | FOR_POOL,	false,	opt_iburst },
+	{ "nts",	FOR_NTP | FOR_POOL,	false,	opt_nts },
+	{ "ntsport",	FOR_NTP | FOR_POOL,	true,	opt_ntsport },
+	{ "ntsca",	FOR_NTP | FOR_POOL,	true,	opt_ntsca },
+	{ "ntsnotime",	FOR_NTP | FOR_POOL,	false,	opt_ntsnotime },
 	{ "maxsources",	FOR_POOL,		true,	opt_maxsources },
 	{ "prefer",	FOR_ALL,		false,	opt_prefer },
 	{ "trust",	FOR_ALL,		false,	opt_trust },
@@ -262,6 +304,7 @@ static void key_ntp(struct parser *p, struct source_line *l)
 	l->s.kind = CONFIG_SOURCE_NTP;
 	l->s.line = p->line;
 	l->s.port = NTP_PORT;
+	l->s.nts_port = NTS_KE_PORT;
 	l->s.minpoll = CONFIG_MINPOLL;
 	l->s.maxpoll = CONFIG_MAXPOLL;
 	if (p->n < 2) {
@@ -275,15 +318,19 @@ static void key_ntp(struct parser *p, struct source_line *l)
 		return;
 	}
 	strcpy(l->s.name, p->word[1]);
-	if (parse_source_options(p, l))
-		add_source(p, l, before);
+	if (!parse_source_options(p, l))
+		return;
+	if (l->nts_option && !l->s.nts)
+		complain(p, "%s: '%s' without 'nts'", p->word[0], l->nts_option);
+	add_source(p, l, before);
 }
 
 static void key_server(struct parser *p)
 {
 	struct source_line l = {
 		.options = FOR_NTP, .count = 1,
-		.known = "port N, minpoll N, maxpoll N, iburst, prefer, trust, noselect",
+		.known = "port N, minpoll N, maxpoll N, iburst, nts, ntsport N, ntsca FILE, "
+			 "ntsnotime, prefer, trust, noselect",
 	};
 
 	key_ntp(p, &l);
@@ -293,8 +340,8 @@ static void key_pool(struct parser *p)
 {
 	struct source_line l = {
 		.options = FOR_POOL, .count = CONFIG_POOL_SOURCES, .s.pool = true,
-		.known = "port N, minpoll N, maxpoll N, iburst, maxsources N, prefer, trust, "
-			 "noselect",
+		.known = "port N, minpoll N, maxpoll N, iburst, nts, ntsport N, ntsca FILE, "
+			 "ntsnotime, maxsources N, prefer, trust, noselect",
 	};
 
 	key_ntp(p, &l);

@@ -58,6 +58,10 @@ enum config_source_kind {
  * @noselect: watch it only
  * @port: NTP: UDP port
  * @iburst: NTP: begin with a burst
+ * @nts: NTP: authenticated, and never without
+ * @nts_notime: NTP: while this host has no clock, take certificates out of their time
+ * @nts_port: NTP: TCP port of key establishment
+ * @nts_ca: NTP: file of certificate authorities; empty: the system's
  * @pool: NTP: one of several addresses of @name, none of which serves two sources
  */
 struct config_source {
@@ -72,6 +76,10 @@ struct config_source {
 	uint16_t		port;
 	bool			iburst;
 	bool			pool;
+	bool			nts;
+	bool			nts_notime;
+	uint16_t		nts_port;
+	char			nts_ca[CONFIG_FILE_MAX];
 };
 
 /**

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "loop.h"
 #include "notify.h"
+#include "nts_ke.h"
 #include "output.h"
 #include "privs.h"
 #include "query.h"
@@ -330,6 +331,7 @@ static int run(const struct config *cfg)
 		log_err("cannot set up the sources");
 		goto free_loop;
 	}
+	nts_set_clock(sync_unix_time, d.sync);
 	err = watch_signals(&d);
 	if (err) {
 		log_err("signals: %s", strerror(-err));
@@ -367,6 +369,7 @@ static int run(const struct config *cfg)
 free_disruption:
 	disruption_free(disruption);
 free_sync:
+	nts_set_clock(NULL, NULL);
 	sync_free(d.sync);
 free_loop:
 	if (d.signals.fd >= 0)

@@ -173,6 +173,7 @@ const char *ntp_verdict_name(enum ntp_verdict v)
 		[NTP_BAD_ORDER]		= "sent before it was received",
 		[NTP_BAD_REFTIME]	= "reference time in the future",
 		[NTP_BAD_ROOT]		= "root distance of 16 s or more",
+		[NTP_LOOP]		= "server is synchronised to this host",
 	};
 
 	return (unsigned int)v < NTP_VERDICT_NR ? names[v] : "?";

@@ -45,6 +45,7 @@
  * @NTP_BAD_ORDER: transmitted before it was received
  * @NTP_BAD_REFTIME: synchronised in its own future
  * @NTP_BAD_ROOT: root distance of 16 s or more
+ * @NTP_LOOP: the server follows this host; for the caller to find out
  *
  * Up to and including NTP_BAD_ORIGIN anybody may have sent it: keep waiting.
  */
@@ -60,6 +61,7 @@ enum ntp_verdict {
 	NTP_BAD_ORDER,
 	NTP_BAD_REFTIME,
 	NTP_BAD_ROOT,
+	NTP_LOOP,
 	NTP_VERDICT_NR,
 };
 

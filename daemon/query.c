@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "nts_ke.h"
 #include "query.h"
 #include "sync.h"
 
@@ -59,6 +60,7 @@ int query_main(struct config *cfg)
 		log_err("out of memory");
 		goto free_loop;
 	}
+	nts_set_clock(sync_unix_time, q.sync);
 	q.look.cb = look;
 	q.look.arg = &q;
 	loop_timer_set(q.loop, &q.look, LOOK_NS);
@@ -75,6 +77,7 @@ int query_main(struct config *cfg)
 		log_err("no usable answer from any server within %d s; -d says why",
 			(int)(PATIENCE_NS / NSEC));
 	}
+	nts_set_clock(NULL, NULL);
 	sync_free(q.sync);
 free_loop:
 	loop_free(q.loop);

@@ -14,7 +14,8 @@
  * wrong.
  *
  * Pace: 2^poll s between requests, poll between the server's minpoll and
- * maxpoll.  A burst is BURST_LEN requests close together, after start (iburst)
+ * maxpoll.  With NTS (nts_client.h) requests and answers carry extension fields,
+ * and nothing is believed that is not authenticated.  A burst is BURST_LEN requests close together, after start (iburst)
  * and after disruptions.
  */
 #include <arpa/inet.h>
@@ -35,8 +36,12 @@
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
 
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+
 #include "log.h"
 #include "ntp_packet.h"
+#include "nts_client.h"
 #include "resolve.h"
 #include "source.h"
 
@@ -68,6 +73,7 @@
 
 struct ntp {
 	struct source			base;
+	struct ntp			*next_ntp;	/* of all_ntp */
 	const struct config_source	*cfg;
 	struct counter			*counter;
 	struct loop			*loop;
@@ -80,6 +86,13 @@ struct ntp {
 	struct sockaddr_storage		denied[DENIED_MAX];
 	unsigned int			n_denied;
 	int64_t				resolve_delay;
+	/* NTS */
+	struct nts_client		*nts;		/* NULL: plain NTP */
+	struct sockaddr_storage		ke_addr;
+	socklen_t			ke_len;
+	bool				ke_failed;	/* said so */
+	char				ke_host[NTS_HOST_MAX];	/* NTP server it named */
+	uint16_t			ke_port;
 	/* schedule */
 	struct loop_timer		next;
 	struct loop_timer		timeout;
@@ -93,6 +106,7 @@ struct ntp {
 	struct loop_fd			sock;
 	uint64_t			cookie;
 	struct counter_mark		before;
+	uint32_t			own_refid;	/* how a server would name us */
 	bool				have_tx;
 	int64_t				tx_ns;
 	int				junk;
@@ -106,8 +120,13 @@ struct ntp {
 	struct source_report		count;
 };
 
+/* Every NTP source, so that no two of them ask the same server */
+static struct ntp *all_ntp;
+
 static void request(void *arg);
 static void resolve(void *arg);
+static void establish(struct ntp *n);
+static void schedule(struct ntp *n);
 
 static struct ntp *to_ntp(struct source *s)
 {
@@ -156,11 +175,84 @@ static void retry_resolve(struct ntp *n)
 		n->resolve_delay *= 2;
 }
 
+static uint16_t sa_port(const struct sockaddr_storage *sa)
+{
+	return ntohs(sa->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_port :
+		     ((const struct sockaddr_in *)sa)->sin_port);
+}
+
+static void set_port(struct sockaddr_storage *sa, uint16_t port)
+{
+	if (sa->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)sa)->sin6_port = htons(port);
+	else
+		((struct sockaddr_in *)sa)->sin_port = htons(port);
+}
+
+/* Does another source ask this server already?  Two votes of one would be one too many */
+static bool is_taken(const struct ntp *n, const struct sockaddr_storage *sa)
+{
+	const struct ntp *o;
+
+	for (o = all_ntp; o; o = o->next_ntp) {
+		if (o == n)
+			continue;
+		if (o->addr_len && same_ip(&o->addr, sa) && sa_port(&o->addr) == sa_port(sa))
+			return true;
+		if (o->ke_len && same_ip(&o->ke_addr, sa) && sa_port(&o->ke_addr) == sa_port(sa))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The address to use of those a name has: the present one if it still is one of
+ * them and answers, else the next that has not refused us and is nobody else's.
+ * Return: its number; -1: all have refused, -2: all others are taken
+ */
+static int pick_address(const struct ntp *n, const struct resolve_result *r,
+			const struct sockaddr_storage *present, bool have)
+{
+	int pick = -1, why = -1, keep = -1;
+	unsigned int i;
+
+	for (i = 0; i < r->n; i++) {
+		if (is_denied(n, &r->addr[i]))
+			continue;
+		if (have && same_ip(&r->addr[i], present)) {
+			if (!n->misses)
+				return (int)i;
+			keep = (int)i;
+			continue;
+		}
+		if (is_taken(n, &r->addr[i])) {
+			why = -2;
+			continue;
+		}
+		if (pick < 0)
+			pick = (int)i;
+	}
+	return pick >= 0 ? pick : keep >= 0 ? keep : why;
+}
+
+static void set_address(struct ntp *n, const struct sockaddr_storage *sa, socklen_t len)
+{
+	bool moved = n->addr_len && !same_ip(&n->addr, sa);
+
+	n->addr = *sa;
+	n->addr_len = len;
+	getnameinfo((struct sockaddr *)&n->addr, n->addr_len, n->address, sizeof(n->address), NULL,
+		    0, NI_NUMERICHOST);
+	if (strcmp(n->address, n->cfg->name))
+		log_info("server %s: address %s", n->cfg->name, n->address);
+	if (moved)
+		n->base.sink.moved(n->base.sink.arg);
+}
+
 static void resolved(void *arg, const struct resolve_result *r)
 {
 	struct ntp *n = arg;
-	unsigned int i, pick, usable = 0;
-	bool moved;
+	int pick;
 
 	n->resolving = NULL;
 	if (r->error) {
@@ -171,21 +263,11 @@ static void resolved(void *arg, const struct resolve_result *r)
 		retry_resolve(n);
 		return;
 	}
-	/* the present address if it still is one of them and answers, else the next */
-	pick = r->n;
-	for (i = 0; i < r->n; i++) {
-		if (is_denied(n, &r->addr[i]))
-			continue;
-		usable++;
-		if (n->addr_len && same_ip(&r->addr[i], &n->addr)) {
-			if (!n->misses)
-				pick = i;
-			continue;
-		}
-		if (pick == r->n)
-			pick = i;
-	}
-	if (!usable) {
+	if (n->nts)
+		pick = pick_address(n, r, &n->ke_addr, n->ke_len);
+	else
+		pick = pick_address(n, r, &n->addr, n->addr_len);
+	if (pick == -1) {
 		log_warn("server %s: all of its addresses have refused us; asking again in 1 h",
 			 n->cfg->name);
 		n->n_denied = 0;
@@ -193,20 +275,24 @@ static void resolved(void *arg, const struct resolve_result *r)
 		loop_timer_set(n->loop, &n->next, DENIED_REST_NS);
 		return;
 	}
+	if (pick < 0) {
+		/* a pool gives other addresses another time */
+		log_msg(n->resolve_delay ? LOG_DEBUG : n->cfg->pool ? LOG_INFO : LOG_WARNING,
+			"server %s: other sources have all of its addresses", n->cfg->name);
+		retry_resolve(n);
+		return;
+	}
 	n->resolve_delay = 0;
 	n->misses = 0;
-	if (pick < r->n) {
-		moved = n->addr_len && !same_ip(&n->addr, &r->addr[pick]);
-		n->addr = r->addr[pick];
-		n->addr_len = r->len[pick];
-		getnameinfo((struct sockaddr *)&n->addr, n->addr_len, n->address,
-			    sizeof(n->address), NULL, 0, NI_NUMERICHOST);
-		if (strcmp(n->address, n->cfg->name))
-			log_info("server %s: address %s", n->cfg->name, n->address);
-		if (moved)
-			n->base.sink.moved(n->base.sink.arg);
+	if (!n->nts) {
+		if (!n->addr_len || !same_ip(&n->addr, &r->addr[pick]))
+			set_address(n, &r->addr[pick], r->len[pick]);
+		request(n);
+		return;
 	}
-	request(n);
+	n->ke_addr = r->addr[pick];
+	n->ke_len = r->len[pick];
+	establish(n);
 }
 
 static void resolve(void *arg)
@@ -215,11 +301,109 @@ static void resolve(void *arg)
 
 	if (n->resolving)
 		return;
-	n->resolving = resolve_start(n->loop, n->cfg->name, n->cfg->port, resolved, n);
+	n->resolving = resolve_start(n->loop, n->cfg->name,
+				     n->nts ? n->cfg->nts_port : n->cfg->port, resolved, n);
 	if (!n->resolving) {
 		log_warn("server %s: cannot resolve the name: %s", n->cfg->name, strerror(errno));
 		retry_resolve(n);
 	}
+}
+
+/* NTS --------------------------------------------------------------------- */
+
+/* Another attempt later; with what there is until then */
+static void not_established(struct ntp *n, const char *why)
+{
+	log_msg(n->ke_failed ? LOG_INFO : LOG_WARNING, "server %s: no NTS keys: %s", n->cfg->name,
+		why);
+	n->ke_failed = true;
+	n->misses++;	/* another of its addresses next time */
+	n->base.sink.missed(n->base.sink.arg);
+	schedule(n);
+	if (nts_client_usable(n->nts))
+		return;
+	n->next.cb = resolve;
+	loop_timer_set(n->loop, &n->next, nts_client_wait_ns(n->nts));
+}
+
+static void ntp_resolved(void *arg, const struct resolve_result *r)
+{
+	struct ntp *n = arg;
+	unsigned int i;
+
+	n->resolving = NULL;
+	for (i = 0; !r->error && i < r->n; i++)
+		if (!is_denied(n, &r->addr[i]))
+			break;
+	if (r->error || i == r->n) {
+		not_established(n, "the NTP server it names cannot be resolved");
+		return;
+	}
+	set_address(n, &r->addr[i], r->len[i]);
+	request(n);
+}
+
+static void established(void *arg, const char *error, const char *host, uint16_t port)
+{
+	struct sockaddr_storage sa;
+	struct ntp *n = arg;
+
+	if (error) {
+		not_established(n, error);
+		return;
+	}
+	if (n->ke_failed)
+		log_notice("server %s: NTS keys at last", n->cfg->name);
+	n->ke_failed = false;
+	n->ke_port = port ? port : n->cfg->port;
+	memcpy(n->ke_host, host, strlen(host) + 1);
+	log_info("server %s: NTS keys%s%s", n->cfg->name, *host ? " for " : "", host);
+	if (!*host) {
+		sa = n->ke_addr;
+		set_port(&sa, n->ke_port);
+		set_address(n, &sa, n->ke_len);
+		request(n);
+		return;
+	}
+	n->resolving = resolve_start(n->loop, n->ke_host, n->ke_port, ntp_resolved, n);
+	if (!n->resolving)
+		not_established(n, strerror(errno));
+}
+
+static void establish(struct ntp *n)
+{
+	struct counter_mark now;
+	struct ffe_map map;
+	bool timeless;
+	int err;
+
+	timeless = n->cfg->nts_notime &&
+		   (!n->base.sink.clock || counter_mark(n->counter, &now) ||
+		    n->base.sink.clock(n->base.sink.arg, now.value, now.epoch, &map));
+	err = nts_client_establish(n->nts, (const struct sockaddr *)&n->ke_addr, n->ke_len,
+				   timeless, established, n);
+	if (err)
+		not_established(n, strerror(-err));
+}
+
+/* Are there keys for the next request?  If not, what to do is under way */
+static bool have_keys(struct ntp *n)
+{
+	if (!n->nts || nts_client_ready(n->nts))
+		return true;
+	if (n->resolving || nts_client_establishing(n->nts))
+		return false;
+	if (!nts_client_wait_ns(n->nts)) {
+		resolve(n);
+		return false;
+	}
+	if (nts_client_usable(n->nts))
+		return true;
+	n->next.cb = resolve;
+	loop_timer_set(n->loop, &n->next, nts_client_wait_ns(n->nts));
+	n->reach <<= 1;
+	n->base.sink.missed(n->base.sink.arg);
+	return false;
 }
 
 /* Schedule ---------------------------------------------------------------- */
@@ -308,7 +492,23 @@ static int open_stamping(void)
 	return fd;
 }
 
-static int open_socket(const struct ntp *n)
+/* RFC 5905 section 7.3: an IPv4 address, or the first bytes of an IPv6 address's MD5 */
+static uint32_t refid_of(const struct sockaddr_storage *sa)
+{
+	uint8_t hash[16];
+	uint32_t refid = 0;
+	const void *ip;
+	size_t len;
+
+	ip = sa_ip(sa, &len);
+	if (sa->ss_family == AF_INET)
+		memcpy(&refid, ip, sizeof(refid));
+	else if (gnutls_hash_fast(GNUTLS_DIG_MD5, ip, len, hash) >= 0)
+		memcpy(&refid, hash, sizeof(refid));
+	return refid;
+}
+
+static int open_socket(struct ntp *n)
 {
 	/*
 	 * OPT_TSONLY: the stamp without the packet; OPT_ID: so that it carries
@@ -317,6 +517,8 @@ static int open_socket(const struct ntp *n)
 	int want = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE |
 		   SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID |
 		   SOF_TIMESTAMPING_OPT_TSONLY;
+	struct sockaddr_storage own = { 0 };
+	socklen_t own_len = sizeof(own);
 	int fd = socket(n->addr.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 			IPPROTO_UDP);
 
@@ -331,6 +533,7 @@ static int open_socket(const struct ntp *n)
 		close(fd);
 		return err;
 	}
+	n->own_refid = getsockname(fd, (struct sockaddr *)&own, &own_len) ? 0 : refid_of(&own);
 	return fd;
 }
 
@@ -489,12 +692,32 @@ static void good(struct ntp *n, const struct ntp_answer *a, const int64_t *rx_ns
 	n->last_errno = 0;
 	n->last_verdict = NTP_OK;
 	n->count.good++;
+	n->count.stratum = a->stratum;
+	n->count.refid = a->refid;
 	n->base.sink.stamp(n->base.sink.arg, &st);
+}
+
+/*
+ * Is it the server's own word?  Nothing else is: not even a refusal, and least of
+ * all time without authentication.
+ */
+static bool authentic(struct ntp *n, const uint8_t *buf, size_t len)
+{
+	enum nts_verdict v = nts_client_open(n->nts, buf, len);
+
+	if (v == NTS_OK)
+		return true;
+	n->count.bad++;
+	log_debug("server %s (%s): datagram of %zu bytes: %s", n->cfg->name, n->address, len,
+		  nts_verdict_name(v));
+	if (++n->junk >= JUNK_MAX)
+		missed(n);
+	return false;
 }
 
 static void receive(struct ntp *n)
 {
-	uint8_t buf[NTP_PACKET_LEN + 1];	/* one more shows what is too long */
+	uint8_t buf[NTS_PACKET_MAX + 1];	/* one more shows what is too long */
 	union {
 		char		buf[512];
 		struct cmsghdr	align;
@@ -527,7 +750,19 @@ static void receive(struct ntp *n)
 		return;
 	}
 	have_rx = find_stamp(&msg, &rx_ns, NULL);
-	verdict = ntp_answer_decode(buf, (size_t)len, n->cookie, after.realtime_ns / NSEC, &a);
+	verdict = ntp_answer_decode(buf, n->nts && len > NTP_PACKET_LEN ? NTP_PACKET_LEN :
+				    (size_t)len, n->cookie, after.realtime_ns / NSEC, &a);
+	if (n->nts && verdict != NTP_BAD_LENGTH && verdict != NTP_BAD_ORIGIN &&
+	    !authentic(n, buf, (size_t)len))
+		return;
+	if (verdict == NTP_OK && a.stratum > 1 && a.refid == n->own_refid && a.refid)
+		verdict = NTP_LOOP;
+	if (verdict == NTP_OK && n->nts && !nts_client_timely(n->nts, a.te / NSEC)) {
+		log_err("server %s (%s): its certificate is not valid at the time it tells; not "
+			"believed", n->cfg->name, n->address);
+		missed(n);
+		return;
+	}
 	if (verdict != NTP_OK) {
 		n->count.bad++;
 		n->last_verdict = verdict;
@@ -569,14 +804,16 @@ static void socket_ready(void *arg, uint32_t events)
 
 static void request(void *arg)
 {
-	uint8_t buf[NTP_PACKET_LEN];
+	uint8_t buf[NTS_PACKET_MAX];
+	int fd, err, len = NTP_PACKET_LEN;
 	struct ntp *n = arg;
 	int64_t wait;
-	int fd, err;
 
 	/* only when the interval is shorter than the wait: give the old one up */
 	if (n->sock.fd >= 0)
 		missed(n);
+	if (!have_keys(n))
+		return;
 	if (n->burst_left > 0)
 		n->burst_left--;
 	schedule(n);
@@ -604,9 +841,11 @@ static void request(void *arg)
 			n->cookie = 0;
 	} while (!n->cookie);
 	ntp_request_encode(buf, n->cookie);
+	if (n->nts)
+		len = nts_client_seal(n->nts, buf);
 
-	err = counter_mark(n->counter, &n->before);
-	if (!err && send(fd, buf, sizeof(buf), 0) != (ssize_t)sizeof(buf))
+	err = len < 0 ? len : counter_mark(n->counter, &n->before);
+	if (!err && send(fd, buf, (size_t)len, 0) != len)
 		err = -errno;
 	if (err) {
 		n->last_errno = -err;
@@ -631,6 +870,12 @@ static void ntp_start(struct source *s)
 	resolve(n);
 }
 
+/* Not while it is looked up who to ask, or how */
+static bool can_ask(const struct ntp *n)
+{
+	return n->addr_len && !n->resolving && (!n->nts || !nts_client_establishing(n->nts));
+}
+
 static void ntp_burst(struct source *s)
 {
 	struct ntp *n = to_ntp(s);
@@ -638,7 +883,7 @@ static void ntp_burst(struct source *s)
 
 	n->calm = 0;
 	n->poll = n->floor;
-	if (n->burst_left > 0 || !n->addr_len || n->resolving || n->floor > n->cfg->minpoll)
+	if (n->burst_left > 0 || !can_ask(n) || n->floor > n->cfg->minpoll)
 		return;
 	if (n->had_burst && now - n->burst_at < BURST_REST_NS) {
 		if (n->sock.fd < 0)
@@ -660,7 +905,7 @@ static void ntp_restart(struct source *s)
 
 	n->calm = 0;
 	n->poll = n->floor;
-	if (n->floor > n->cfg->minpoll || !n->addr_len || n->resolving)
+	if (n->floor > n->cfg->minpoll || !can_ask(n))
 		return;
 	end_exchange(n);
 	n->burst_at = loop_now();
@@ -698,15 +943,20 @@ static void ntp_report(const struct source *s, struct source_report *r)
 	memcpy(r->address, n->address, sizeof(r->address));
 	r->reach = n->reach;
 	r->interval_s = (double)interval_ns(n) * 1e-9;
+	r->authenticated = n->nts;
 }
 
 static void ntp_destroy(struct source *s)
 {
-	struct ntp *n = to_ntp(s);
+	struct ntp *n = to_ntp(s), **p;
 
+	for (p = &all_ntp; *p != n; p = &(*p)->next_ntp)
+		;
+	*p = n->next_ntp;
 	end_exchange(n);
 	loop_timer_cancel(n->loop, &n->next);
 	resolve_cancel(n->resolving);
+	nts_client_free(n->nts);
 	if (n->stamp_fd >= 0)
 		close(n->stamp_fd);
 	free(n);
@@ -741,6 +991,15 @@ struct source *source_ntp_new(const struct config_source *cfg, struct counter *c
 	n->next.arg = n;
 	n->timeout.cb = timed_out;
 	n->timeout.arg = n;
+	if (cfg->nts) {
+		n->nts = nts_client_new(loop, cfg->name, cfg->nts_ca);
+		if (!n->nts) {
+			free(n);
+			return NULL;
+		}
+	}
+	n->next_ntp = all_ntp;
+	all_ntp = n;
 	n->stamp_fd = open_stamping();
 	n->sock.fd = -1;
 	n->sock.cb = socket_ready;

@@ -559,6 +559,13 @@ int sync_look_source(struct sync *s, unsigned int i, struct sync_source *v)
 	return 0;
 }
 
+time_t sync_unix_time(void *sync)
+{
+	struct sync_view v;
+
+	return sync_look(sync, &v) ? 0 : (time_t)(v.map.time_ns / NSEC);
+}
+
 void sync_describe(struct sync *s, char *buf, size_t len)
 {
 	struct sync_view v;

@@ -6,6 +6,8 @@
 #ifndef FFCLOCKD_SYNC_H
 #define FFCLOCKD_SYNC_H
 
+#include <time.h>
+
 #include "config.h"
 #include "counter.h"
 #include "ensemble.h"
@@ -94,6 +96,9 @@ int sync_look(struct sync *s, struct sync_view *v);
  * Return: 0, or -ENOENT if there are not so many
  */
 int sync_look_source(struct sync *s, unsigned int i, struct sync_source *v);
+
+/* Unix time by this clock [s], 0 while there is none; @sync is the struct sync */
+time_t sync_unix_time(void *sync);
 
 /* One line for people: "synchronised to ... " */
 void sync_describe(struct sync *s, char *buf, size_t len);

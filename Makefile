@@ -99,6 +99,17 @@ check-migration:
 demo: deps
 	demo/run $(if $(KERNEL),--kernel $(KERNEL)) $(DEMO_FLAGS)
 
+# ---- packages --------------------------------------------------------------
+
+# Debian packages of what git knows, into build/deb.
+.PHONY: deb check-packages
+deb:
+	scripts/build-deb
+
+# Their life in a clean Debian, and a boot; 5 minutes, 2.5 GB for a while.
+check-packages: lab
+	selftests/packages/run
+
 # ---- style -----------------------------------------------------------------
 
 .PHONY: style
@@ -126,6 +137,7 @@ help:
 	@echo '  modules-all     the modules, for all kernels of the lab (W=1, sparse)'
 	@echo '  userland        library, daemon, tools, tests, into build/user'
 	@echo '  userland-asan, userland-ubsan   the same under a sanitizer'
+	@echo '  deb             Debian packages, into build/deb'
 	@echo 'Test:'
 	@echo '  check           all check-* below, one report (needs root or sudo the first time)'
 	@echo '  check-build     all modules for all kernels'
@@ -135,6 +147,7 @@ help:
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  style           checkpatch on the kernel parts'
+	@echo '  check-packages  Debian packages: install, upgrade, purge, boot (slow)'
 	@echo 'Show:'
 	@echo '  demo            a guest synchronises, migrates, and every clock is watched'
 	@echo 'Lab:'

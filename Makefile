@@ -42,18 +42,23 @@ modules:
 modules_install: modules
 	$(MAKE) -C $(KDIR) M=$(TOP) modules_install
 
-# Everything on this machine: modules, library, command, daemon, udev rules.
-.PHONY: install
-install: userland modules_install
+# Everything on this machine: modules, library, command, daemon, and what ties them
+# to the system.
+.PHONY: install install-system
+install: userland modules_install install-system
 	@set -e; for d in lib tools daemon; do \
 		$(MAKE) --no-print-directory -C $$d O=$(O) install; done
-	install -D -m 644 packaging/60-ffclock.rules \
-		$(DESTDIR)/usr/lib/udev/rules.d/60-ffclock.rules
+
+# udev rules, hooks for migrations, options of the modules, loading at boot.
+install-system:
+	install -D -m 644 -t $(DESTDIR)/usr/lib/udev/rules.d packaging/60-ffclock.rules
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system packaging/ffclock-migration@.service
 	install -D -m 755 -t $(DESTDIR)/usr/libexec/ffclock packaging/run-hooks
 	install -D -m 755 -t $(DESTDIR)/etc/ffclock/migration.d packaging/migration.d/*
 	install -D -m 644 packaging/modprobe-ffclock.conf \
 		$(DESTDIR)/etc/modprobe.d/ffclock.conf
+	install -D -m 644 packaging/modules-load-ffclock.conf \
+		$(DESTDIR)/usr/lib/modules-load.d/ffclock.conf
 
 # For all kernels of the lab, in their chroots, W=1 and sparse, no warnings.
 modules-all: lab

@@ -117,6 +117,7 @@ void ffclock_unregister_source(struct ffclock_source *s);
 int ffclock_source_news(struct ffclock_source *s, u32 follow_sec);
 int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec);
 bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch);
+bool ffclock_counter_over(const char *name, u64 *offset, u32 *epoch);
 void ffclock_notice(u64 vmclock_flags);
 
 /**

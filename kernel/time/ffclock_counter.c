@@ -587,6 +587,38 @@ bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch)
 }
 EXPORT_SYMBOL_GPL(ffclock_counter_of_tsc);
 
+/**
+ * ffclock_counter_over() - does the counter run over this one, and how?
+ * @name: of a clocksource or hardware counter: "tsc", "xen"
+ * @offset: cumulative counter - raw reading, modulo 2^64
+ * @epoch: the epoch in which that holds
+ *
+ * Context: any but NMI and the timekeeping notifier.
+ * Return: whether it does, with all 64 bits; nothing is filled in otherwise
+ */
+bool ffclock_counter_over(const char *name, u64 *offset, u32 *epoch)
+{
+	unsigned long flags;
+	const char *is = "";
+	struct ffc_base base;
+	bool over;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	base = ffc_state_locked()->base;
+	if (base.hw)
+		is = base.hw->name;
+	else if (base.cs)
+		is = base.cs->name;
+	over = !strcmp(is, name) && base.mask == CLOCKSOURCE_MASK(64);
+	if (over) {
+		*offset = base.value - base.last;
+		*epoch = ffc_state_locked()->epoch;
+	}
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+	return over;
+}
+EXPORT_SYMBOL_GPL(ffclock_counter_over);
+
 int ffc_counter_init(void)
 {
 	int ret = pvclock_gtod_register_notifier(&ffc_tk_nb);

@@ -42,6 +42,6 @@ const struct ffc_hw *ffc_hw_find(const char *name);
  * value as the clocksource's read(), else NULL.
  */
 struct clocksource;
-const struct ffc_hw *ffc_hw_of_clocksource(const struct clocksource *cs);
+const struct ffc_hw *ffc_hw_of_clocksource(struct clocksource *cs);
 
 #endif /* _FFCLOCK_HW_H */

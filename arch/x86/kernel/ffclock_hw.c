@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ffclock: the counters of x86: TSC, HPET, ACPI PM timer.
+ * ffclock: the counters of x86: TSC, HPET, ACPI PM timer, Xen system time.
  *
  * The HPET and the PM timer are read beside the kernel's own drivers, which
  * export no reader: both are free-running registers that tolerate any number of
@@ -15,7 +15,10 @@
 
 #include <asm/hpet.h>
 #include <asm/msr.h>
+#include <asm/pvclock.h>
 #include <asm/tsc.h>
+
+#include <xen/xen.h>
 
 #include <uapi/linux/ffclock.h>
 
@@ -170,9 +173,92 @@ static void pm_probe(void)
 		pm_port = fadt->pm_timer_block;
 }
 
+/* Xen system time ----------------------------------------------------------- */
+
+#ifdef CONFIG_XEN
+/* the kernel's own, once it was the clocksource */
+static struct clocksource *xen_clocksource;
+
+/*
+ * The page of pvclock parameters that the vDSO uses, where there is one: Xen
+ * calls its TSC stable, so CPU 0's parameters are good on every CPU.
+ */
+static const struct pvclock_vcpu_time_info *xen_pvti(void)
+{
+	struct pvclock_vsyscall_time_info *page;
+
+	if (!xen_domain())
+		return NULL;
+	page = pvclock_get_pvti_cpu0_va();
+	return page ? &page->pvti : NULL;
+}
+
+/*
+ * What the clocksource's read() returns while the TSC is stable, without its
+ * bookkeeping.  On another host it may no longer be: the page says so, and the
+ * clocksource is asked.
+ */
+static u64 xen_read(void)
+{
+	const struct pvclock_vcpu_time_info *pvti = xen_pvti();
+	u32 version;
+	u64 value;
+	u8 flags;
+
+	do {
+		version = pvclock_read_begin(pvti);
+		value = __pvclock_read_cycles(pvti, rdtsc_ordered());
+		flags = pvti->flags;
+	} while (pvclock_read_retry(pvti, version));
+	if (likely(flags & PVCLOCK_TSC_STABLE_BIT) || !xen_clocksource)
+		return value;
+	return xen_clocksource->read(xen_clocksource);
+}
+
+static bool xen_usable(void)
+{
+	const struct pvclock_vcpu_time_info *pvti = xen_pvti();
+
+	return pvti && (READ_ONCE(pvti->flags) & PVCLOCK_TSC_STABLE_BIT);
+}
+
+static u64 xen_hz(void)
+{
+	return NSEC_PER_SEC;
+}
+
+static const struct ffc_hw hw_xen = {
+	.name	= "xen",
+	.id	= FFCLOCK_COUNTER_INVALID,
+	.mask	= CLOCKSOURCE_MASK(64),
+	.read	= xen_read,
+	.usable	= xen_usable,
+	.hz	= xen_hz,
+};
+
+static const struct ffc_hw *xen_of_clocksource(struct clocksource *cs)
+{
+	if (!xen_domain() || strcmp(cs->name, hw_xen.name) || !xen_usable())
+		return NULL;
+	xen_clocksource = cs;
+	return &hw_xen;
+}
+#else
+static const struct ffc_hw *xen_of_clocksource(struct clocksource *cs)
+{
+	return NULL;
+}
+#endif
+
 /* -------------------------------------------------------------------------- */
 
-static const struct ffc_hw *const hw_all[] = { &hw_tsc, &hw_hpet, &hw_pm, NULL };
+static const struct ffc_hw *const hw_all[] = {
+	&hw_tsc, &hw_hpet, &hw_pm,
+#ifdef CONFIG_XEN
+	&hw_xen,
+#endif
+	NULL
+};
 
 int ffc_hw_init(void)
 {
@@ -204,11 +290,12 @@ const struct ffc_hw *ffc_hw_find(const char *name)
 }
 
 /*
- * Only the TSC: its clocksource's read() is rdtsc_ordered() and nothing else,
- * under the names tsc-early and tsc, told by the vDSO mode they share.  The
- * HPET's clocksource shares readings between CPUs, so it is called instead.
+ * Only the TSC and a stable Xen clocksource.  The TSC's read() is rdtsc_ordered()
+ * and nothing else, under the names tsc-early and tsc, told by the vDSO mode they
+ * share.  The HPET's clocksource shares readings between CPUs, so it is called
+ * instead.
  */
-const struct ffc_hw *ffc_hw_of_clocksource(const struct clocksource *cs)
+const struct ffc_hw *ffc_hw_of_clocksource(struct clocksource *cs)
 {
-	return cs->vdso_clock_mode == VDSO_CLOCKMODE_TSC ? &hw_tsc : NULL;
+	return cs->vdso_clock_mode == VDSO_CLOCKMODE_TSC ? &hw_tsc : xen_of_clocksource(cs);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Messages: see log.h. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ void log_setup(int level, bool use_syslog)
 	max_level = level;
 	to_journal = stderr_is_journal();
 	if (use_syslog && !to_syslog)
-		openlog("ffclockd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		openlog(program_invocation_short_name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
 	to_syslog = use_syslog;
 }
 
@@ -55,7 +56,7 @@ void log_msg(int priority, const char *fmt, ...)
 		if (to_journal)
 			fprintf(stderr, "<%d>%s\n", priority, line);
 		else
-			fprintf(stderr, "ffclockd: %s\n", line);
+			fprintf(stderr, "%s: %s\n", program_invocation_short_name, line);
 	}
 	va_end(ap);
 }

@@ -182,10 +182,11 @@ class Archive:
         return [(tree.Kernel(line.name, r, line.suite, r != main), releases[r])
                 for r in [main] + extras]
 
-    def download(self, packages, into):
-        """The debs, by package name; kept, and not fetched twice."""
+    def download(self, packages, into, suite=None):
+        """The debs, by package name, of one suite or the newest; not fetched twice."""
         into.mkdir(parents=True, exist_ok=True)
-        self._run("apt-get", "-qq", "download", *packages, cwd=into)
+        self._run("apt-get", "-qq", "download",
+                  *(f"{p}/{suite}" if suite else p for p in packages), cwd=into)
         debs = []
         for package in packages:
             found = sorted(into.glob(f"{package}_*.deb"), key=lambda p: p.stat().st_mtime)

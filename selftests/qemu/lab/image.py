@@ -83,13 +83,13 @@ def module_depends(data):
     return [n.replace("-", "_") for n in names if n]
 
 
-def add_modules(cpio, kernel):
-    """Ours and the stock ones, with the modules.dep that modprobe reads."""
+def add_modules(cpio, kernel, more=()):
+    """Ours, the stock ones and more of those, with the modules.dep that modprobe reads."""
     ours = sorted(kernel.build.rglob("*.ko")) if kernel.build.is_dir() else []
     stock = {module_name(p): p for p in kernel.stock_modules.rglob("*.ko*")}
     for path in ours:
         stock[module_name(path)] = path
-    todo = [module_name(p) for p in ours] + [n for n in STOCK if n in stock]
+    todo = [module_name(p) for p in ours] + [n for n in (*STOCK, *more) if n in stock]
     done = {}
     while todo:
         name = todo.pop()
@@ -160,10 +160,11 @@ def busybox():
     return path
 
 
-def build(kernel, path, programs=()):
+def build(kernel, path, programs=(), stock=()):
     """Write the image of a kernel to path; return the names of our modules.
 
-    programs are names of host programs to take along (chronyd, say).
+    programs are names of host programs to take along (chronyd, say), stock of
+    kernel modules besides STOCK.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.{os.getpid()}")
@@ -183,7 +184,7 @@ def build(kernel, path, programs=()):
     cpio.add("etc/hosts", b"127.0.0.1 localhost\n10.0.2.2 host\n")
     cpio.copy("init", pathlib.Path(__file__).with_name("init"))
     cpio.add("lab/plumbing", ("\n".join(PLUMBING) + "\n").encode())
-    modules = add_modules(cpio, kernel)
+    modules = add_modules(cpio, kernel, stock)
     packaging = tree.TOP / "packaging"
     cpio.copy("usr/libexec/ffclock/run-hooks", packaging / "run-hooks")
     for hook in sorted((packaging / "migration.d").iterdir()):

@@ -33,12 +33,16 @@
  * @page: the page, mapped read-only
  * @fd: the device, or -1 for a page from a file
  * @ext: the page has ffclock's own part
+ * @clocks: the clocks that the page has, a bit each
  */
 struct ffclock {
 	const struct ffclock_page *page;
 	int fd;
 	bool ext;
+	unsigned int clocks;
 };
+
+#define VMCLOCK_TIME_TAI	1	/* time_type of a foreign page */
 
 /* As the vDSO reads it: ordered after earlier loads */
 static inline uint64_t counter_read(void)
@@ -47,15 +51,22 @@ static inline uint64_t counter_read(void)
 	return __rdtsc();
 }
 
-static int page_check(const struct ffclock_page *p, bool *ext)
+/* What of the page is constant; @h gets what it says */
+static int page_check(const struct ffclock_page *p, struct ffclock *h)
 {
 	const struct ffclock_vmclock *v = &p->vmclock;
 
 	if (v->magic != FFCLOCK_VMCLOCK_MAGIC || v->version != FFCLOCK_VMCLOCK_VERSION ||
 	    v->size < sizeof(*v))
 		return -EPROTO;
-	*ext = v->size >= sizeof(*p) && p->ext.magic == FFCLOCK_EXT_MAGIC &&
-	       p->ext.version == FFCLOCK_EXT_VERSION && p->ext.size >= sizeof(p->ext);
+	h->ext = v->size >= sizeof(*p) && p->ext.magic == FFCLOCK_EXT_MAGIC &&
+		 p->ext.version == FFCLOCK_EXT_VERSION && p->ext.size >= sizeof(p->ext);
+	h->clocks = 0;
+	/* VMClock also has times that are neither: since boot, or smeared */
+	if (v->time_type == FFCLOCK_VMCLOCK_TIME_UTC || v->time_type == VMCLOCK_TIME_TAI)
+		h->clocks |= 1U << FFCLOCK_UTC | 1U << FFCLOCK_TAI;
+	if (h->ext)
+		h->clocks |= 1U << FFCLOCK_MONO | 1U << FFCLOCK_DIFF;
 	return 0;
 }
 
@@ -77,7 +88,7 @@ static int open_fd(struct ffclock **handle, int fd, bool device)
 	}
 	h->page = page;
 	h->fd = device ? fd : -1;
-	ret = page_check(page, &h->ext);
+	ret = page_check(page, h);
 	if (ret)
 		goto free;
 	if (!device)
@@ -113,13 +124,15 @@ int ffclock_open(struct ffclock **handle)
  * @path: at least a page long; ffclock's own part is used if it is there
  *
  * Such a handle has no system call to fall back on: what needs one is
- * -EOPNOTSUPP.
+ * -EOPNOTSUPP.  A file that somebody cuts short while it is open is SIGBUS to
+ * its readers, as every mapping is.
  *
  * Return: as ffclock_open(); -ENODATA for a file shorter than a page
  */
 int ffclock_open_page(struct ffclock **handle, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* non-blocking: a FIFO without a writer is to be an error, not a wait */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0)
@@ -185,6 +198,19 @@ static inline int32_t page_tai(const struct ffclock_vmclock *v)
 	return v->flags & FFCLOCK_VF_TAI_OFFSET_VALID ? -v->tai_offset_sec : 0;
 }
 
+/* Seconds modulo 2^64: a page may hold any */
+static inline int64_t sec_add(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+/* UTC of a page on TAI that does not know the difference: nobody does */
+static inline bool page_lacks(const struct ffclock_vmclock *v, enum ffclock_id clock)
+{
+	return clock == FFCLOCK_UTC && v->time_type != FFCLOCK_VMCLOCK_TIME_UTC &&
+	       !(v->flags & FFCLOCK_VF_TAI_OFFSET_VALID);
+}
+
 static inline struct ffclock_time page_time(const struct ffclock *h, enum ffclock_id clock,
 					    uint64_t c)
 {
@@ -199,18 +225,18 @@ static inline struct ffclock_time page_time(const struct ffclock *h, enum ffcloc
 	t = ffclock_line_at(c, v->counter_value, t, v->counter_period_frac_sec,
 			    v->counter_period_shift);
 	if (__builtin_expect(v->time_type != FFCLOCK_VMCLOCK_TIME_UTC, 0))
-		t.sec -= page_tai(v);	/* a foreign page may be on TAI */
+		t.sec = sec_add(t.sec, -page_tai(v));	/* a foreign page may be on TAI */
 	if (clock == FFCLOCK_TAI)
-		t.sec += page_tai(v);
+		t.sec = sec_add(t.sec, page_tai(v));
 	else if (h->ext && __builtin_expect(x->leap_change, 0) &&
 		 t.sec >= (int64_t)x->leap_utc_sec)
-		t.sec -= x->leap_change;
+		t.sec = sec_add(t.sec, -(int64_t)x->leap_change);
 	return t;
 }
 
 static inline bool page_has(const struct ffclock *h, enum ffclock_id clock)
 {
-	return (unsigned int)clock <= FFCLOCK_TAI || (h->ext && (unsigned int)clock < FFCLOCK_NR);
+	return (unsigned int)clock < FFCLOCK_NR && (h->clocks >> clock & 1);
 }
 
 static uint32_t page_status(const struct ffclock *h, uint64_t c)
@@ -263,9 +289,10 @@ static uint64_t page_bound(const struct ffclock *h, enum ffclock_id clock, uint6
  * The fast way: neither bound nor status.  A clock that is not synchronised is
  * read as well; ask ffclock_read() or ffclock_now() where that matters.
  *
- * Return: 0; -EINVAL if there is no such clock; -EAGAIN if a page without a
- * device is in the middle of an update that does not end; -EOPNOTSUPP if such a
- * page's counter cannot be read here
+ * Return: 0; -EINVAL if there is no such clock; for a page without a device also
+ * -EAGAIN if it is in the middle of an update that does not end, -EOPNOTSUPP if
+ * its counter cannot be read here, -ENODATA for UTC of a page that is on TAI and
+ * does not know the difference
  */
 int ffclock_gettime(const struct ffclock *h, enum ffclock_id clock, struct timespec *ts)
 {
@@ -281,6 +308,8 @@ int ffclock_gettime(const struct ffclock *h, enum ffclock_id clock, struct times
 		if (!read_begin(h->page, &seq, &tries))
 			goto slow;
 		if (__builtin_expect(h->page->vmclock.counter_id != FFCLOCK_COUNTER_X86_TSC, 0))
+			goto slow;
+		if (__builtin_expect(page_lacks(&h->page->vmclock, clock), 0))
 			goto slow;
 		t = page_time(h, clock, counter_read());
 	} while (read_again(h->page, seq, &tries));
@@ -311,6 +340,8 @@ static int read_page(const struct ffclock *h, struct ffclock_reading *r, bool no
 			return -EAGAIN;
 		if (p->vmclock.counter_id != FFCLOCK_COUNTER_X86_TSC)
 			return -EOPNOTSUPP;
+		if (page_lacks(&p->vmclock, r->clock))
+			return -ENODATA;
 		offset = h->ext ? p->ext.counter_offset : 0;
 		raw = now ? counter_read() : r->counter - offset;
 		r->time = page_time(h, r->clock, raw);
@@ -378,24 +409,94 @@ int ffclock_read_at(const struct ffclock *h, enum ffclock_id clock, uint64_t cou
 	return ret;
 }
 
+/* The first hardware reading at which a clock reads @time or more */
+static bool page_inverse(const struct ffclock *h, enum ffclock_id clock,
+			 struct ffclock_time time, __u64 *raw)
+{
+	const struct ffclock_vmclock *v = &h->page->vmclock;
+	const struct ffclock_ext *x = &h->page->ext;
+	struct ffclock_time t0 = { (int64_t)v->time_sec, v->time_frac_sec };
+	int64_t leap, change;
+
+	if (clock == FFCLOCK_MONO)
+		return ffclock_slew_inverse(&x->mono, time, raw);
+	if (clock == FFCLOCK_DIFF)
+		return ffclock_slew_inverse(&x->diff, time, raw);
+	change = h->ext ? x->leap_change : 0;
+	leap = (int64_t)x->leap_utc_sec;
+	if (clock == FFCLOCK_TAI)
+		time.sec = sec_add(time.sec, -page_tai(v));
+	else if (change && time.sec >= leap)
+		time.sec = sec_add(time.sec, change);
+	else if (change < 0 && time.sec >= sec_add(leap, change))
+		/* in a deleted second: its times are first reached where it was */
+		time = (struct ffclock_time){ .sec = leap };
+	if (v->time_type != FFCLOCK_VMCLOCK_TIME_UTC)
+		time.sec = sec_add(time.sec, page_tai(v));
+	return ffclock_line_inverse(time, v->counter_value, t0, v->counter_period_frac_sec,
+				    v->counter_period_shift, raw);
+}
+
+/*
+ * On a copy: a division must not have its divisor changed after it was checked,
+ * and a file's writer need not keep to the sequence.
+ */
+static int inverse_page(const struct ffclock *h, struct ffclock_reading *r)
+{
+	struct ffclock_page copy;
+	const struct ffclock on_copy = { .page = &copy, .ext = h->ext, .clocks = h->clocks };
+	int tries = PAGE_TRIES;
+	uint32_t seq;
+	__u64 raw;
+
+	do {
+		if (!read_begin(h->page, &seq, &tries))
+			return -EAGAIN;
+		memcpy(&copy, h->page, sizeof(copy));
+		__asm__ __volatile__("" : : "r" (&copy) : "memory");
+	} while (read_again(h->page, seq, &tries));
+	if (tries < 0)
+		return -EAGAIN;
+	/* no counter is read, but one that is not ours has no values */
+	if (copy.vmclock.counter_id != FFCLOCK_COUNTER_X86_TSC)
+		return -EOPNOTSUPP;
+	if (page_lacks(&copy.vmclock, r->clock))
+		return -ENODATA;
+	if (!page_inverse(&on_copy, r->clock, r->time, &raw))
+		return -ERANGE;
+	r->bound_ns = page_bound(&on_copy, r->clock, raw);
+	r->status = page_status(&on_copy, raw);
+	r->epoch = h->ext ? copy.ext.epoch : (uint32_t)copy.vmclock.disruption_marker;
+	r->counter = raw + (h->ext ? copy.ext.counter_offset : 0);
+	return 0;
+}
+
 /**
  * ffclock_read_inverse() - the first counter value at which a clock reads a time
- * @h: handle on a device
+ * @h: handle
  * @clock: which one
  * @time: the time
  * @r: counter, bound, status and epoch are filled in
  *
- * Return: 0; -ERANGE if no counter value reads that time; -EINVAL; -EOPNOTSUPP
- * without a device
+ * Return: -ERANGE if no counter value reads that time; else as ffclock_gettime()
  */
 int ffclock_read_inverse(const struct ffclock *h, enum ffclock_id clock,
 			 struct ffclock_time time, struct ffclock_reading *r)
 {
-	memset(r, 0, sizeof(*r));
-	r->clock = clock;
-	r->flags = FFCLOCK_READ_INVERSE;
-	r->time = time;
-	return device_call(h, FFCLOCK_IOC_READ, r);
+	const struct ffclock_reading in = {
+		.clock = clock, .flags = FFCLOCK_READ_INVERSE, .time = time,
+	};
+	int ret;
+
+	if (!page_has(h, clock))
+		return -EINVAL;
+	*r = in;
+	ret = inverse_page(h, r);
+	if (ret && ret != -ERANGE && h->fd >= 0) {
+		*r = in;
+		ret = device_call(h, FFCLOCK_IOC_READ, r);
+	}
+	return ret;
 }
 
 /**

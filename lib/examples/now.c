@@ -5,15 +5,15 @@
 
 #include <ffclock.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct ffclock_interval now;
 	struct ffclock *h;
 	int ret;
 
-	ret = ffclock_open(&h);
+	ret = argc > 1 ? ffclock_open_page(&h, argv[1]) : ffclock_open(&h);
 	if (ret) {
-		fprintf(stderr, "%s: %s\n", FFCLOCK_DEV, strerror(-ret));
+		fprintf(stderr, "%s: %s\n", argc > 1 ? argv[1] : FFCLOCK_DEV, strerror(-ret));
 		return 1;
 	}
 	ret = ffclock_now(h, &now);

@@ -5,16 +5,16 @@
 
 #include <ffclock.h>
 
-int main(void)
+int main(int argc, char **argv)
 {
 	uint64_t seq, from, to, bound;
 	struct ffclock *h;
 	int64_t ns;
 	int ret;
 
-	ret = ffclock_open(&h);
+	ret = argc > 1 ? ffclock_open_page(&h, argv[1]) : ffclock_open(&h);
 	if (ret) {
-		fprintf(stderr, "%s: %s\n", FFCLOCK_DEV, strerror(-ret));
+		fprintf(stderr, "%s: %s\n", argc > 1 ? argv[1] : FFCLOCK_DEV, strerror(-ret));
 		return 1;
 	}
 	do {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Fuzzer: a datagram that claims to be an NTP answer, into the decoder and on
- * into leap second handling and the estimator, as ffclockd passes it on.
+ * Fuzzer: datagrams that claim to be NTP answers, into the decoder and on into
+ * estimators, leap seconds, selection and combination, as ffclockd does it.
  *
  * Input: byte 0: flags (bit 0: put the cookie in, as an honest server does; else
  * it has to be guessed); the rest: datagrams of 48 bytes, the last one of
@@ -11,21 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "estimator.h"
-#include "leap.h"
+#include "ensemble.h"
 #include "ntp_packet.h"
 
 #define COOKIE	UINT64_C(0xa5c3f00d12345678)
+#define SOURCES	3
 #define NSEC	INT64_C(1000000000)
 #define NOW	INT64_C(1795000000)
 #define CHECK(x) do { if (!(x)) abort(); } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void use(struct ffe *f, struct leap *l, const struct ntp_answer *a, uint64_t *counter)
+/* Three sources, of which the fuzzer writes the answers of all */
+static void use(struct ensemble *e, const struct ntp_answer *a, unsigned int n)
 {
+	uint64_t counter = 1000000000 + (uint64_t)n * 5000000000;
 	struct ffe_stamp s = {
-		.ta = *counter, .tf = *counter + 200000,
+		.ta = counter, .tf = counter + 200000,
 		.tb = a->tb, .te = a->te,
 		.root_delay_ns = a->root_delay_ns > UINT32_MAX ? UINT32_MAX :
 				 (uint32_t)a->root_delay_ns,
@@ -33,45 +35,51 @@ static void use(struct ffe *f, struct leap *l, const struct ntp_answer *a, uint6
 				(uint32_t)a->root_disp_ns,
 		.precision = a->precision, .leap = a->leap, .stratum = a->stratum,
 	};
-	int64_t predicted = INT64_MIN, tb;
-	struct ffe_map map;
+	struct ens_stamp_result res;
+	struct ens_clock c;
+	struct ens_look l;
+	unsigned int i;
 
-	ffe_map_at(f, s.tf, &map);
-	if (map.status != FFE_UNSYNC && map.bound_ns < 4e8)
-		predicted = map.time_ns;
-	leap_announce(l, s.leap, s.te);
-	tb = s.tb;
-	leap_unfold(l, tb, predicted, &s.tb);
-	CHECK(llabs(s.tb - tb) <= 64 * NSEC);
-	s.te += s.tb - tb;
-	ffe_process(f, &s, &map);
-	if (map.status != FFE_UNSYNC) {
-		CHECK(map.period_ns > 0.9 && map.period_ns < 1.1);
-		CHECK(map.bound_ns >= 0);
-		CHECK(map.time_frac_ns >= 0 && map.time_frac_ns < 1);
+	ens_stamp(e, n % SOURCES, &s, &res);
+	CHECK(llabs(res.used.tb - s.tb) <= 64 * NSEC);
+	if (n % 16 == 15)
+		ens_set_reachable(e, n / 16 % SOURCES, n / 48 % 2);
+	if (ens_update(e, s.tf, &c))
+		return;
+	CHECK(c.map.status != FFE_UNSYNC);
+	CHECK(c.map.period_ns > 0.9 && c.map.period_ns < 1.1);
+	CHECK(c.map.bound_ns >= 0 && c.map.rate_bound >= 0);
+	CHECK(c.map.time_frac_ns >= 0 && c.map.time_frac_ns < 1);
+	CHECK(c.leap_change >= -1 && c.leap_change <= 1);
+	CHECK(c.leader < SOURCES && c.used <= SOURCES);
+	for (i = 0; i < SOURCES; i++) {
+		ens_look_at(e, i, s.tf, &l);
+		CHECK(l.weight >= 0 && l.weight <= 1);
+		CHECK(*ens_state_name(l.state) != '?');
 	}
-	*counter += 16000000000;
+	CHECK(!ens_clock_at(e, s.tf + 1000000000, &c));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct ffe *f;
-	struct ffe_config fc = { .nominal_period_ns = 1 };
-	struct leap leap = { 0 };
-	uint64_t counter = 1000000000;
+	struct ens_config ec = { .nominal_period_ns = 1, .max_distance_ns = 3e9 };
+	struct ens_source src = { .poll_min_s = 1, .poll_max_s = 1024 };
+	struct ensemble *e;
 	struct ntp_answer a;
+	unsigned int i, n = 0;
 	char text[16];
 	uint8_t flags;
 
-	if (!f)
-		f = malloc(ffe_size());
-	CHECK(f && !ffe_init(f, &fc));
 	if (!size)
 		return 0;
+	e = ens_new(&ec);
+	CHECK(e);
+	for (i = 0; i < SOURCES; i++)
+		CHECK(ens_add(e, &src) == (int)i);
 	flags = *data++;
 	size--;
 	do {
-		size_t len = size > NTP_PACKET_LEN ? NTP_PACKET_LEN : size, i;
+		size_t len = size > NTP_PACKET_LEN ? NTP_PACKET_LEN : size;
 		/* of exactly its length, so that ASan sees the end */
 		uint8_t *p = malloc(len ? len : 1);
 		enum ntp_verdict v;
@@ -91,10 +99,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (v == NTP_OK) {
 			CHECK(a.stratum >= 1 && a.stratum <= NTP_STRATUM_MAX);
 			CHECK(a.leap != NTP_LEAP_UNSYNC);
-			use(f, &leap, &a, &counter);
+			use(e, &a, n++);
 		}
 		data += len;
 		size -= len;
 	} while (size);
+	ens_free(e);
 	return 0;
 }

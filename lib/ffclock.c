@@ -280,11 +280,100 @@ static uint64_t page_bound(const struct ffclock *h, enum ffclock_id clock, uint6
 
 /* Reading ------------------------------------------------------------------ */
 
+/*
+ * The page's constant bytes from 8 on with seq_count behind them, as one word:
+ * version, counter_id, time_type, then seq_count in the upper half.
+ */
+typedef uint64_t __attribute__((may_alias)) page_word;
+
+#define HEAD_OFFSET	offsetof(struct ffclock_vmclock, version)
+#define HEAD_SEQ_ODD	(1ULL << 32)
+#define HEAD_FAST	(FFCLOCK_VMCLOCK_VERSION | FFCLOCK_COUNTER_X86_TSC << 16 | \
+			 (uint64_t)FFCLOCK_VMCLOCK_TIME_UTC << 24)
+
+_Static_assert(offsetof(struct ffclock_vmclock, counter_id) == HEAD_OFFSET + 2 &&
+	       offsetof(struct ffclock_vmclock, time_type) == HEAD_OFFSET + 3 &&
+	       offsetof(struct ffclock_vmclock, seq_count) == HEAD_OFFSET + 4 &&
+	       HEAD_OFFSET % sizeof(page_word) == 0, "the head is one word");
+
+static __attribute__((noinline, cold)) int gettime_slow(const struct ffclock *h,
+							enum ffclock_id clock, struct timespec *ts)
+{
+	struct ffclock_reading r;
+	int ret = ffclock_read(h, clock, &r);
+
+	if (ret)
+		return ret;
+	ts->tv_sec = r.time.sec;
+	ts->tv_nsec = ffclock_frac_to_ns(r.time.frac);
+	return 0;
+}
+
+/*
+ * The common case, without a loop: the page is whole before and after, on UTC,
+ * its counter is the TSC, no leap second is about, and the counter is past the
+ * parameters'.  Anything else: false.
+ *
+ * What follows RDTSC is all that a read costs beyond the counter's own time, the
+ * rest runs ahead of it.  Hence a product without ffclock_line_at()'s test, and
+ * two stores: as a vector they would wait for each other.
+ */
+static inline __attribute__((always_inline)) bool gettime_fast(const struct ffclock *h,
+							       enum ffclock_id clock,
+							       struct timespec *ts)
+{
+	const struct ffclock_page *p = h->page;
+	const page_word *head = (const page_word *)((const char *)p + HEAD_OFFSET);
+	const struct ffclock_vmclock *v = &p->vmclock;
+	uint64_t before, counter;
+	struct ffclock_time t;
+
+	/* acquire: pairs with the release in ffc_page_write_end() */
+	before = __atomic_load_n(head, __ATOMIC_ACQUIRE);
+	if (__builtin_expect((before & (HEAD_SEQ_ODD | 0xffffffff)) != HEAD_FAST, 0))
+		return false;
+	counter = counter_read();
+	if (clock == FFCLOCK_MONO || clock == FFCLOCK_DIFF) {
+		t = ffclock_slew_at(clock == FFCLOCK_MONO ? &p->ext.mono : &p->ext.diff, counter);
+	} else {
+		counter -= v->counter_value;
+		if (__builtin_expect((int64_t)counter < 0, 0))
+			return false;
+		t = ffclock_time_add((struct ffclock_time){ (int64_t)v->time_sec, v->time_frac_sec },
+				     ffclock_scale(counter, v->counter_period_frac_sec,
+						   v->counter_period_shift));
+		if (clock == FFCLOCK_TAI)
+			t.sec = sec_add(t.sec, page_tai(v));
+		/* of a page without ffclock's part this is any byte: then the slow way */
+		else if (__builtin_expect(p->ext.leap_change, 0))
+			return false;
+	}
+	ts->tv_sec = t.sec;
+	__asm__("" : : : "memory");
+	ts->tv_nsec = ffclock_frac_to_ns(t.frac);
+	/* the data are not newer than this */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __builtin_expect(__atomic_load_n(head, __ATOMIC_RELAXED) == before, true);
+}
+
+/* A function of its own: what these keep in registers, utc need not save */
+static __attribute__((noinline)) int gettime_other(const struct ffclock *h, enum ffclock_id clock,
+						   struct timespec *ts)
+{
+	bool done;
+
+	if (clock == FFCLOCK_TAI)
+		done = gettime_fast(h, FFCLOCK_TAI, ts);
+	else
+		done = gettime_fast(h, clock, ts);
+	return done ? 0 : gettime_slow(h, clock, ts);
+}
+
 /**
  * ffclock_gettime() - read a clock
  * @h: handle
  * @clock: which one
- * @ts: where the time goes
+ * @ts: where the time goes; undefined on error
  *
  * The fast way: neither bound nor status.  A clock that is not synchronised is
  * read as well; ask ffclock_read() or ffclock_now() where that matters.
@@ -296,35 +385,11 @@ static uint64_t page_bound(const struct ffclock *h, enum ffclock_id clock, uint6
  */
 int ffclock_gettime(const struct ffclock *h, enum ffclock_id clock, struct timespec *ts)
 {
-	struct ffclock_reading r;
-	struct ffclock_time t;
-	int tries = PAGE_TRIES;
-	uint32_t seq;
-	int ret;
-
 	if (__builtin_expect(!page_has(h, clock), 0))
 		return -EINVAL;
-	do {
-		if (!read_begin(h->page, &seq, &tries))
-			goto slow;
-		if (__builtin_expect(h->page->vmclock.counter_id != FFCLOCK_COUNTER_X86_TSC, 0))
-			goto slow;
-		if (__builtin_expect(page_lacks(&h->page->vmclock, clock), 0))
-			goto slow;
-		t = page_time(h, clock, counter_read());
-	} while (read_again(h->page, seq, &tries));
-	if (tries < 0)
-		goto slow;
-	ts->tv_sec = t.sec;
-	ts->tv_nsec = ffclock_frac_to_ns(t.frac);
-	return 0;
-slow:
-	ret = ffclock_read(h, clock, &r);
-	if (ret)
-		return ret;
-	ts->tv_sec = r.time.sec;
-	ts->tv_nsec = ffclock_frac_to_ns(r.time.frac);
-	return 0;
+	if (clock == FFCLOCK_UTC)
+		return gettime_fast(h, FFCLOCK_UTC, ts) ? 0 : gettime_slow(h, clock, ts);
+	return gettime_other(h, clock, ts);
 }
 
 /* now, or at r->counter; the counter on the page is the hardware's */

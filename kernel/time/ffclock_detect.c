@@ -100,6 +100,15 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
 	d->last = now;
 }
 
+/*
+ * @d's word is accounted for.  Pairs with the barrier in a reader's
+ * read_seqcount_latch_retry(): who sees this also sees that the state has changed.
+ */
+static void ffc_seen(struct ffclock_detector *d, u64 word)
+{
+	smp_store_release(&d->seen, word);
+}
+
 /**
  * ffc_detect() - look at all detectors
  * @counter: the counter at this timekeeping update
@@ -117,12 +126,14 @@ void ffc_detect(u64 counter)
 		if (d->word) {
 			word = READ_ONCE(*d->word);
 			changed = word != d->seen;
-			WRITE_ONCE(d->seen, word);
 		}
 		if (d->check && d->check(d))
 			changed = true;
-		if (unlikely(changed))
+		if (unlikely(changed)) {
 			ffc_detected(d, ffc_base_read(&ffc_state_locked()->base));
+			if (d->word)
+				ffc_seen(d, word);
+		}
 	}
 	if (unlikely(ffc_held_back)) {
 		now = ffc_base_read(&ffc_state_locked()->base);
@@ -192,11 +203,14 @@ ssize_t ffc_detect_show(char *buf)
 void ffclock_disrupt(struct ffclock_detector *d)
 {
 	unsigned long flags;
+	u64 word = 0;
 
 	raw_spin_lock_irqsave(&ffc_lock, flags);
 	if (d->word)
-		WRITE_ONCE(d->seen, READ_ONCE(*d->word));
+		word = READ_ONCE(*d->word);
 	ffc_detected(d, ffc_base_read(&ffc_state_locked()->base));
+	if (d->word)
+		ffc_seen(d, word);
 	raw_spin_unlock_irqrestore(&ffc_lock, flags);
 }
 EXPORT_SYMBOL_GPL(ffclock_disrupt);

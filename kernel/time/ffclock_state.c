@@ -150,6 +150,7 @@ int ffclock_read(enum ffclock_id clock, struct ffclock_reading *r)
 	struct ffclock_reading now = { .clock = clock };
 	const struct ffc_state *s;
 	unsigned int seq;
+	bool pending;
 
 	if ((unsigned int)clock >= FFCLOCK_NR)
 		return -EINVAL;
@@ -160,8 +161,13 @@ int ffclock_read(enum ffclock_id clock, struct ffclock_reading *r)
 		s = &ffc_latch.copy[seq & 1];
 		now.counter = ffc_base_read(&s->base);
 		ffc_clock_eval(s, &now);
+		/*
+		 * After the counter, and in the loop: who is no longer told of a
+		 * disruption here finds that the state has changed.
+		 */
+		pending = ffc_detect_pending();
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
-	if (unlikely(ffc_detect_pending())) {
+	if (unlikely(pending)) {
 		/* disrupted, and no timekeeping update has seen it yet */
 		now.status = FFCLOCK_STATUS_UNRELIABLE;
 		now.bound_ns = FFCLOCK_BOUND_UNKNOWN;

@@ -3,8 +3,10 @@
  * ffclock_rtc: the real-time clock as a host-time source of last resort.
  *
  * Hypervisors keep the emulated CMOS clock on the host's time.  It has whole
- * seconds, so the instant at which they change is waited for: a second's time,
- * and good to a few milliseconds.
+ * seconds, so the instant at which they change is waited for, which takes a
+ * second.  When that is tells little more than the second, though: QEMU starts
+ * the device on a whole second, whatever fraction of the host's had passed, and
+ * keeps it late by that (seen: 655 ms); and who sets it may be off by half of one.
  */
 #include <linux/delay.h>
 #include <linux/ffclock.h>
@@ -27,6 +29,9 @@ MODULE_PARM_DESC(device, "RTC to read (default rtc0); must run on UTC");
  * read: the new second may be seen by that much late.
  */
 #define FFR_UPDATE_NS		(2200 * NSEC_PER_USEC)
+
+/* By what its seconds may be late */
+#define FFR_PHASE_NS		NSEC_PER_SEC
 
 /* What the host's own clock may be off by, as ffclock_kvm assumes too */
 #define FFR_HOST_ERROR_NS	NSEC_PER_MSEC
@@ -65,7 +70,7 @@ static int ffr_read(struct ffclock_source *s, struct ffclock_host_time *t)
 		t->counter = before + (after - before) / 2;
 		t->utc.sec = now;
 		t->bound_ns = abs(ffclock_diff_ns(before, after, NULL)) + FFR_UPDATE_NS +
-			      FFR_HOST_ERROR_NS;
+			      FFR_PHASE_NS + FFR_HOST_ERROR_NS;
 		ret = 0;
 		break;
 	}

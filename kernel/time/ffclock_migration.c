@@ -27,6 +27,9 @@
  */
 #define FFC_SOURCE_RATE_DIV	1000
 
+/* A host that does not know its time to a minute is no help with ours */
+#define FFC_SOURCE_BOUND_NS	(60ULL * NSEC_PER_SEC)
+
 /*
  * What CLOCK_REALTIME may be off after it was set without setting it again.
  * Being preempted costs milliseconds, not being so a microsecond; and each
@@ -266,29 +269,36 @@ static bool ffc_host_believable(const struct ffclock_host_time *t)
 	return ffclock_time_absdiff_ns(own, t->utc) <= READ_ONCE(ffc_tunables.max_tout_ns);
 }
 
-/*
- * Ask a source, twice: two answers that contradict each other are none.  A host
- * that answers with times out of any range is refused with them.
- */
+/* A source's answer, if it is within any range */
+static int ffc_source_read(struct ffclock_source *s, struct ffclock_host_time *t)
+{
+	int ret;
+
+	memset(t, 0, sizeof(*t));
+	ret = s->read(s, t);
+	if (ret)
+		return ret;
+	if (t->utc.sec <= 0 || t->utc.sec > FFC_MAX_SEC)
+		return -ERANGE;
+	if (t->bound_ns > FFC_SOURCE_BOUND_NS)
+		return -EDOM;
+	return 0;
+}
+
+/* Ask a source, twice: two answers that contradict each other are none */
 static int ffc_source_ask(struct ffclock_source *s, struct ffclock_host_time *t)
 {
-	struct ffclock_host_time again = {};
+	struct ffclock_host_time again;
 	struct ffclock_time expect;
 	u64 apart, allowed;
 	s64 gap;
 	int ret;
 
-	memset(t, 0, sizeof(*t));
-	ret = s->read(s, t);
+	ret = ffc_source_read(s, t);
 	if (!ret)
-		ret = s->read(s, &again);
+		ret = ffc_source_read(s, &again);
 	if (ret)
 		return ret;
-	if (t->utc.sec <= 0 || t->utc.sec > FFC_MAX_SEC || again.utc.sec <= 0 ||
-	    again.utc.sec > FFC_MAX_SEC)
-		return -ERANGE;
-	if (t->bound_ns > NSEC_PER_SEC * 60ULL || again.bound_ns > NSEC_PER_SEC * 60ULL)
-		return -EDOM;
 
 	expect = ffc_host_at(t, again.counter);
 	apart = ffclock_time_absdiff_ns(expect, again.utc);
@@ -502,21 +512,17 @@ int ffclock_source_news(struct ffclock_source *s, u32 follow_sec)
 
 	/* twice: the epoch may have changed since @s was read */
 	for (i = 0; i < 2; i++) {
-		memset(&t, 0, sizeof(t));
-		ret = s->read(s, &t);
+		ret = ffc_source_read(s, &t);
 		if (!ret && !ffc_host_believable(&t))
 			ret = -ERANGE;
-		WRITE_ONCE(s->state, ret);
-		if (ret)
-			return ret;
-		if (!follow_sec) {
-			ffc_event_raise(FFC_EVENT_SOURCE);
-			return 0;
-		}
-		ret = ffclock_follow_host(&t, follow_sec);
+		if (!ret && follow_sec)
+			ret = ffclock_follow_host(&t, follow_sec);
 		if (ret != -ESTALE)
 			break;
 	}
+	WRITE_ONCE(s->state, ret);
+	if (!ret && !follow_sec)
+		ffc_event_raise(FFC_EVENT_SOURCE);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(ffclock_source_news);

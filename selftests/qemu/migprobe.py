@@ -126,12 +126,18 @@ def ntp_is_reset(state, slack_us=50000):
 
 
 def check_watchers(t, state, page_late_ns, what=""):
-    """The invariants that hold at any time, of both ways of reading."""
+    """The invariants that hold at any time, of both ways of reading.
+
+    page_late_ns: how late a reader of the page may learn that its time is an old
+    host's; None: markers were changed that made no event of their own.
+    """
     for name in ("page", "ioctl"):
         w = state[name]
         t.diag(f"{name}: {w}")
         t.ok(w["reads"] > 0 and w["mono_back"] == 0, f"{name} reader{what}: mono never steps back")
         t.ok(w["diff_jumps"] == 0, f"{name} reader{what}: diff never jumps")
+    if page_late_ns is None:
+        return
     if not state["marker_seen"]:
         t.skip(f"ioctl{what}: no old host's time as synchronised", "no /dev/mem in this guest")
         t.skip(f"page{what}: no old host's time as synchronised", "no /dev/mem in this guest")

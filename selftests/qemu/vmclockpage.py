@@ -110,12 +110,9 @@ class Page:
 
     def restore(self, saved):
         """The fields of a copy(), but never an earlier sequence or marker."""
-        seq, marker = self.seq_count, self.disruption_marker
-        self.seq_count = seq | 1
-        self.views["B"][0:12] = saved[0:12]
-        self.views["B"][16:LENGTH] = saved[16:LENGTH]
-        self.disruption_marker = marker
-        self.seq_count = ((seq | 1) + 1) & 0xffffffff
+        with self.section():
+            self.views["B"][0:12] = saved[0:12]         # up to seq_count
+            self.views["B"][24:LENGTH] = saved[24:LENGTH]   # from flags on
 
 
 class Teller:

@@ -113,7 +113,10 @@ static double tick_ns;
 
 static struct watcher by_page, by_ioctl;
 static uint64_t cancels, cancel_tsc, cancel_errors;
-static uint64_t uevents_migration, uevents_epoch, uevents_notice, uevents_settled, uevents_wrong, uevent_sequence;
+static uint64_t uevents_migration, uevents_epoch, uevents_notice, uevents_settled, uevents_wrong;
+static uint64_t uevents_skipped;	/* sequences that another uevent told of as well */
+static uint64_t uevent_sequence;
+static char uevent_notice[16] = "none";
 static uint64_t polls, poll_sequences;
 
 static pthread_mutex_t sample_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -364,6 +367,9 @@ static void *uevent_thread(void *arg)
 		if (!sequence || !word_of(msg, (size_t)len, "DEVNAME=ffclock"))
 			uevents_wrong++;
 		if (!strcmp(event, "notice")) {
+			const char *notice = word_of(msg, (size_t)len, "FFCLOCK_NOTICE=");
+
+			snprintf(uevent_notice, sizeof(uevent_notice), "%s", notice ?: "missing");
 			uevents_notice++;
 		} else if (!strcmp(event, "settled")) {
 			uevents_settled++;
@@ -372,9 +378,11 @@ static void *uevent_thread(void *arg)
 		} else if (!strcmp(event, "migration")) {
 			uint64_t s = sequence ? strtoull(sequence, NULL, 10) : 0;
 
-			/* each one once, in order */
-			if (s != uevent_sequence + 1)
+			/* in order, and each one once unless they come very fast */
+			if (s <= uevent_sequence)
 				uevents_wrong++;
+			else
+				uevents_skipped += s - uevent_sequence - 1;
 			uevent_sequence = s;
 			__atomic_fetch_add(&uevents_migration, 1, __ATOMIC_RELEASE);
 		} else {
@@ -545,6 +553,8 @@ static void tell_state(void)
 	       __atomic_load_n(&cancels, __ATOMIC_ACQUIRE), cancel_errors,
 	       __atomic_load_n(&uevents_migration, __ATOMIC_ACQUIRE), uevents_epoch,
 	       uevents_settled, uevents_notice, uevents_wrong, polls, poll_sequences);
+	printf(", \"notice\": \"%s\", \"uevents_skipped\": %" PRIu64, uevent_notice,
+	       uevents_skipped);
 	printf(", \"unsync\": %s, \"maxerror\": %ld, \"esterror\": %ld, \"freq\": %ld"
 	       ", \"offset\": %ld", tx.status & STA_UNSYNC ? "true" : "false", tx.maxerror,
 	       tx.esterror, tx.freq, tx.offset);

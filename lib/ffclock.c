@@ -297,13 +297,16 @@ _Static_assert(offsetof(struct ffclock_vmclock, counter_id) == HEAD_OFFSET + 2 &
 	       HEAD_OFFSET % sizeof(page_word) == 0, "the head is one word");
 
 static __attribute__((noinline, cold)) int gettime_slow(const struct ffclock *h,
-							enum ffclock_id clock, struct timespec *ts)
+							enum ffclock_id clock,
+							struct timespec *ts, bool good)
 {
 	struct ffclock_reading r;
 	int ret = ffclock_read(h, clock, &r);
 
 	if (ret)
 		return ret;
+	if (good && r.status != FFCLOCK_STATUS_SYNCHRONIZED)
+		return -ENODATA;
 	ts->tv_sec = r.time.sec;
 	ts->tv_nsec = ffclock_frac_to_ns(r.time.frac);
 	return 0;
@@ -312,7 +315,8 @@ static __attribute__((noinline, cold)) int gettime_slow(const struct ffclock *h,
 /*
  * The common case, without a loop: the page is whole before and after, on UTC,
  * its counter is the TSC, no leap second is about, and the counter is past the
- * parameters'.  Anything else: false.
+ * parameters'; and, if @good, it is synchronised and not stale.  Anything else:
+ * false.
  *
  * What follows RDTSC is all that a read costs beyond the counter's own time, the
  * rest runs ahead of it.  Hence a product without ffclock_line_at()'s test, and
@@ -320,7 +324,7 @@ static __attribute__((noinline, cold)) int gettime_slow(const struct ffclock *h,
  */
 static inline __attribute__((always_inline)) bool gettime_fast(const struct ffclock *h,
 							       enum ffclock_id clock,
-							       struct timespec *ts)
+							       struct timespec *ts, bool good)
 {
 	const struct ffclock_page *p = h->page;
 	const page_word *head = (const page_word *)((const char *)p + HEAD_OFFSET);
@@ -332,7 +336,14 @@ static inline __attribute__((always_inline)) bool gettime_fast(const struct ffcl
 	before = __atomic_load_n(head, __ATOMIC_ACQUIRE);
 	if (__builtin_expect((before & (HEAD_SEQ_ODD | 0xffffffff)) != HEAD_FAST, 0))
 		return false;
+	if (good && __builtin_expect(v->clock_status != FFCLOCK_STATUS_SYNCHRONIZED, 0))
+		return false;
 	counter = counter_read();
+	/* of a page without ffclock's part stale_after is anything: the slow way, then */
+	if (good && __builtin_expect(p->ext.stale_after &&
+				     (int64_t)(counter - v->counter_value) >
+				     (int64_t)p->ext.stale_after, 0))
+		return false;
 	if (clock == FFCLOCK_MONO || clock == FFCLOCK_DIFF) {
 		t = ffclock_slew_at(clock == FFCLOCK_MONO ? &p->ext.mono : &p->ext.diff, counter);
 	} else {
@@ -363,10 +374,10 @@ static __attribute__((noinline)) int gettime_other(const struct ffclock *h, enum
 	bool done;
 
 	if (clock == FFCLOCK_TAI)
-		done = gettime_fast(h, FFCLOCK_TAI, ts);
+		done = gettime_fast(h, FFCLOCK_TAI, ts, false);
 	else
-		done = gettime_fast(h, clock, ts);
-	return done ? 0 : gettime_slow(h, clock, ts);
+		done = gettime_fast(h, clock, ts, false);
+	return done ? 0 : gettime_slow(h, clock, ts, false);
 }
 
 /**
@@ -388,8 +399,37 @@ int ffclock_gettime(const struct ffclock *h, enum ffclock_id clock, struct times
 	if (__builtin_expect(!page_has(h, clock), 0))
 		return -EINVAL;
 	if (clock == FFCLOCK_UTC)
-		return gettime_fast(h, FFCLOCK_UTC, ts) ? 0 : gettime_slow(h, clock, ts);
+		return gettime_fast(h, FFCLOCK_UTC, ts, false) ? 0 : gettime_slow(h, clock, ts, false);
 	return gettime_other(h, clock, ts);
+}
+
+/**
+ * ffclock_gettime_synchronized() - read a clock if it is synchronised
+ * @h: handle
+ * @clock: which one
+ * @ts: where the time goes; undefined on error
+ *
+ * As fast as ffclock_gettime(), for who has another clock to fall back on.
+ *
+ * Return: -ENODATA unless the clock is synchronised and its parameters are not
+ * stale, and for TAI while the difference to UTC is unknown; else as
+ * ffclock_gettime()
+ */
+int ffclock_gettime_synchronized(const struct ffclock *h, enum ffclock_id clock,
+				 struct timespec *ts)
+{
+	bool done;
+
+	if (__builtin_expect(!page_has(h, clock), 0))
+		return -EINVAL;
+	if (clock == FFCLOCK_UTC)
+		done = gettime_fast(h, FFCLOCK_UTC, ts, true);
+	else
+		done = gettime_fast(h, clock, ts, true);
+	if (clock == FFCLOCK_TAI && !(h->page->vmclock.flags & FFCLOCK_VF_TAI_OFFSET_VALID) &&
+	    h->page->vmclock.time_type == FFCLOCK_VMCLOCK_TIME_UTC)
+		return -ENODATA;
+	return done ? 0 : gettime_slow(h, clock, ts, true);
 }
 
 /* now, or at r->counter; the counter on the page is the hardware's */

@@ -38,6 +38,8 @@ int ffclock_open_page(struct ffclock **handle, const char *path);
 void ffclock_close(struct ffclock *handle);
 
 int ffclock_gettime(const struct ffclock *h, enum ffclock_id clock, struct timespec *ts);
+int ffclock_gettime_synchronized(const struct ffclock *h, enum ffclock_id clock,
+				 struct timespec *ts);
 int ffclock_read(const struct ffclock *h, enum ffclock_id clock, struct ffclock_reading *r);
 int ffclock_read_at(const struct ffclock *h, enum ffclock_id clock, uint64_t counter,
 		    struct ffclock_reading *r);

@@ -6,18 +6,23 @@ _ffclock()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command=
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		status|read|watch|convert|wait|migration|frequency|bench) command=$word; break ;;
+		status|read|watch|convert|wait|migration|frequency|run|doctor|bench) command=$word; break ;;
 		esac
 	done
 	if [ "$prev" = --page ] || [ "$prev" = -p ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 	fi
+	if [ "$command" = run ]; then
+		mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
+		return
+	fi
 	case $command in
-	'') word="status read watch convert wait migration frequency bench --json --page --help --version" ;;
+	'') word="status read watch convert wait migration frequency run doctor bench --json --page --help --version" ;;
 	read) word="utc tai mono diff --json --page" ;;
 	wait) word="--migration --synchronized --json" ;;
 	frequency) word="--drop --apply --json" ;;
+	doctor) word="--json --root" ;;
 	*) word="--json --page" ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$word" -- "$cur")

@@ -24,6 +24,7 @@ static const struct command {
 	{ "wait",	cmd_wait,	"[--migration | --synchronized] [SECONDS]: until it is so" },
 	{ "migration",	cmd_migration,	"history of disruptions" },
 	{ "frequency",	cmd_frequency,	"[--drop | --apply]: CLOCK_REALTIME's, from NTP" },
+	{ "run",	cmd_run,	"[--] PROGRAM...: with CLOCK_REALTIME from the page" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 
@@ -155,8 +156,11 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-	/* --json and --page are understood behind the command, too */
-	for (i = a.first + 1; i < (size_t)argc;) {
+	/* --json and --page are understood behind the command, too, but not behind
+	 * the name of a program, whose they may be
+	 */
+	for (i = a.first + 1; i < (size_t)argc && strcmp(argv[i], "--") &&
+	     !(argv[i][0] != '-' && !strcmp(argv[a.first], "run"));) {
 		int used = 0;
 
 		if (!strcmp(argv[i], "--json") || !strcmp(argv[i], "-j")) {

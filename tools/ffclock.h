@@ -28,6 +28,9 @@ void print_json(struct json_object *obj);
 int parse_clock(const char *name);
 extern const char *const clock_names[FFCLOCK_NR];
 
+/* path of the library that "run" preloads: 0 or -ENOENT */
+int find_preload(char *path, size_t size);
+
 /* bound in ns as text; "unknown" */
 const char *bound_text(uint64_t bound_ns, char *buf, size_t size);
 struct json_object *json_bound(uint64_t bound_ns);
@@ -39,6 +42,7 @@ int cmd_convert(const struct options *o, int argc, char **argv);
 int cmd_wait(const struct options *o, int argc, char **argv);
 int cmd_migration(const struct options *o, int argc, char **argv);
 int cmd_frequency(const struct options *o, int argc, char **argv);
+int cmd_run(const struct options *o, int argc, char **argv);
 int cmd_bench(const struct options *o, int argc, char **argv);
 
 #endif /* TOOLS_FFCLOCK_H */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
@@ -59,6 +60,40 @@ static inline void page_fill(struct ffclock_page *p, uint64_t hz, int64_t sec)
 					v->counter_period_frac_sec, shift);
 	p->ext.diff = p->ext.mono;
 	p->ext.diff.t0.sec = p->ext.diff.t1.sec = 50;
+}
+
+/* The TSC's frequency by CLOCK_MONOTONIC_RAW, to some 10 ppm; takes 50 ms */
+static inline uint64_t page_measure_hz(void)
+{
+	struct timespec a, b;
+	uint64_t from, to;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &a);
+	from = __rdtsc();
+	usleep(50000);
+	clock_gettime(CLOCK_MONOTONIC_RAW, &b);
+	to = __rdtsc();
+	return (uint64_t)((double)(to - from) * 1e9 / ((double)(b.tv_sec - a.tv_sec) * 1e9 +
+						       (double)(b.tv_nsec - a.tv_nsec)));
+}
+
+/* UTC and mono: CLOCK_REALTIME and CLOCK_MONOTONIC as they are, UTC moved by @offset s */
+static inline void page_set_realtime(struct ffclock_page *p, int64_t offset)
+{
+	struct timespec now, mono;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	p->vmclock.counter_value = __rdtsc();
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	p->vmclock.time_sec = now.tv_sec + offset;
+	p->vmclock.time_frac_sec = ffclock_ns_to_frac(now.tv_nsec);
+	p->vmclock.time_maxerror_nanosec = 1000000;
+	p->ext.mono = ffclock_slew_line(p->vmclock.counter_value,
+					(struct ffclock_time){ mono.tv_sec,
+							       ffclock_ns_to_frac(mono.tv_nsec) },
+					p->vmclock.counter_period_frac_sec,
+					p->vmclock.counter_period_shift);
+	p->ext.diff = p->ext.mono;
 }
 
 /* Return: 0, or -1 and a message */

@@ -139,17 +139,14 @@ bool ffc_counter_pair_locked(u64 *sys, u64 *counter)
 static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const char *why,
 			  bool disrupted, ktime_t slept)
 {
-	struct ffc_base raw = *to;
 	u64 before, after, now, gap;
 	u64 period = ffc_sys.nominal_period;
 	u32 shift = ffc_sys.nominal_shift;
 
-	/* read the new counter around the old one: raw readings */
-	raw.last = 0;
-	raw.value = 0;
-	before = ffc_base_read(&raw);
+	/* read the new counter around the old one */
+	before = ffc_base_raw(to);
 	now = ffc_base_read(&next->base);
-	after = ffc_base_read(&raw);
+	after = ffc_base_raw(to);
 	gap = (after - before) & to->mask;
 	to->last = (before + gap / 2) & to->mask;
 	to->value = now;
@@ -294,7 +291,7 @@ static void ffc_sys_advance(const struct timekeeper *tk)
 {
 	struct ffc_base *base = &ffc_sys.base;
 	u64 cycles = tk->tkr_mono.cycle_last & base->mask;
-	u64 delta = (cycles - base->last) & base->mask;
+	s64 delta = ffc_base_delta(base, cycles);
 	bool slept = tk->offs_boot != ffc_sys.offs_boot;
 
 	/*
@@ -309,9 +306,11 @@ static void ffc_sys_advance(const struct timekeeper *tk)
 	/*
 	 * A wide counter never wraps, so this one went back by itself.  Readers
 	 * may have got a tick further than the last update; a tenth of a second
-	 * is more than that.
+	 * is more than that.  A narrow one is back where it was by the next
+	 * reading, if this one was torn: the core has taken it as it was, so the
+	 * base goes back with it, which readers do not see.
 	 */
-	if (unlikely(!ffc_narrow(base) && (s64)delta < 0)) {
+	if (unlikely(!ffc_narrow(base) && delta < 0)) {
 		struct ffclock_time tenth = ffclock_ns_to_time(NSEC_PER_SEC / 10);
 		u64 slack;
 

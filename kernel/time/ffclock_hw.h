@@ -38,8 +38,9 @@ const struct ffc_hw *const *ffc_hw_list(void);
 const struct ffc_hw *ffc_hw_find(const char *name);
 
 /*
- * The counter below a clocksource if reading it directly gives the very same
- * value as the clocksource's read(), else NULL.
+ * The counter below a clocksource, if read() here is a reading of the very same
+ * counter and never behind one that the clocksource's read() gave before; else
+ * NULL.
  */
 struct clocksource;
 const struct ffc_hw *ffc_hw_of_clocksource(struct clocksource *cs);

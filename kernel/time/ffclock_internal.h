@@ -44,6 +44,7 @@ struct vm_area_struct;
  *
  * counter = @value + ((reading - @last) & @mask).  With a full mask this is the
  * reading plus a constant, so only narrow counters need a new base at each tick.
+ * A narrow reading may also lie before @last: see ffc_base_delta().
  */
 struct ffc_base {
 	const struct ffc_hw	*hw;
@@ -52,6 +53,20 @@ struct ffc_base {
 	u64			last;
 	u64			value;
 };
+
+/*
+ * Counts from base.last to a reading, negative if that lies before.  The core
+ * never lets more than half a narrow counter's range (and some lateness) pass
+ * between updates, and takes more than 7/8 of it for motion backwards; so do we.
+ */
+static inline s64 ffc_base_delta(const struct ffc_base *base, u64 raw)
+{
+	u64 delta = (raw - base->last) & base->mask;
+
+	if (unlikely(delta > base->mask - (base->mask >> 3)))
+		return -(s64)((base->last - raw) & base->mask);
+	return delta;
+}
 
 /**
  * struct ffc_clock - the clock data
@@ -126,6 +141,7 @@ const struct ffc_state *ffc_state_locked(void);
 void ffc_state_publish(const struct ffc_state *state);
 void ffc_state_publish_base(const struct ffc_base *base);
 void ffc_state_get(struct ffc_state *state);
+u64 ffc_base_raw(const struct ffc_base *base);
 u64 ffc_base_read(const struct ffc_base *base);
 
 /* ffclock_counter.c: the counter and its epochs */

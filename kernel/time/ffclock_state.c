@@ -62,9 +62,27 @@ void ffc_state_publish_base(const struct ffc_base *base)
 }
 
 /**
+ * ffc_base_raw() - read what is below the counter
+ * @base: how; not frozen
+ *
+ * Context: as ffc_base_read().
+ * Return: the reading, masked
+ */
+u64 ffc_base_raw(const struct ffc_base *base)
+{
+	const struct ffc_hw *hw = READ_ONCE(base->hw);
+	struct clocksource *cs = READ_ONCE(base->cs);
+
+	return (hw ? hw->read() : cs->read(cs)) & base->mask;
+}
+
+/**
  * ffc_base_read() - read the counter
  * @base: how; may be a latch copy that is being overwritten, as long as the
  *	caller then finds that out and tries again
+ *
+ * A narrow reading that lies before @base->last by up to an eighth of its range
+ * (torn, or late in coming) counts as that, not as nearly a whole wrap.
  *
  * Context: any.  With preemption off if @base->cs may go away: a clocksource
  * is replaced in stop_machine(), which waits for such sections.
@@ -75,18 +93,22 @@ u64 ffc_base_read(const struct ffc_base *base)
 {
 	const struct ffc_hw *hw = READ_ONCE(base->hw);
 	struct clocksource *cs = READ_ONCE(base->cs);
+	s64 delta;
 	u64 raw;
 
-	if (hw && hw->id == FFCLOCK_COUNTER_X86_TSC)
-		raw = rdtsc_ordered();	/* spares the indirect call */
-	else if (hw)
+	if (hw && hw->id == FFCLOCK_COUNTER_X86_TSC)	/* spares an indirect call */
+		return base->value + (rdtsc_ordered() - base->last);
+	if (hw)
 		raw = hw->read();
 	else if (cs)
 		raw = cs->read(cs);
 	else
 		return READ_ONCE(base->value);
 
-	return base->value + ((raw - base->last) & base->mask);
+	delta = ffc_base_delta(base, raw);
+	if (unlikely(delta < 0) && base->mask != U64_MAX)
+		delta = 0;
+	return base->value + delta;
 }
 
 /**

@@ -290,12 +290,24 @@ const struct ffc_hw *ffc_hw_find(const char *name)
 }
 
 /*
- * Only the TSC and a stable Xen clocksource.  The TSC's read() is rdtsc_ordered()
- * and nothing else, under the names tsc-early and tsc, told by the vDSO mode they
- * share.  The HPET's clocksource shares readings between CPUs, so it is called
- * instead.
+ * The TSC's clocksource is rdtsc_ordered() and nothing else, under the names
+ * tsc-early and tsc, told by the vDSO mode they share.
+ *
+ * The HPET's shares readings: who finds another CPU reading takes that one's value,
+ * which may be older than what an NMI has read by itself in the
+ * meantime.  So with that clocksource the counter would step back (seen: every
+ * 50th reading in a storm of NMIs, by up to a register's access time).  Reading
+ * the register ourselves never does.  The cost: our readers do not share, which
+ * matters on a machine of hundreds of CPUs that has no other clocksource.
+ *
+ * A stable Xen clocksource: see xen_of_clocksource().  The PM timer's reads the
+ * port as we do, but with this machine's work-arounds.
  */
 const struct ffc_hw *ffc_hw_of_clocksource(struct clocksource *cs)
 {
-	return cs->vdso_clock_mode == VDSO_CLOCKMODE_TSC ? &hw_tsc : xen_of_clocksource(cs);
+	if (cs->vdso_clock_mode == VDSO_CLOCKMODE_TSC)
+		return &hw_tsc;
+	if (!strcmp(cs->name, "hpet") && cs->mask == hw_hpet.mask && hpet_usable())
+		return &hw_hpet;
+	return xen_of_clocksource(cs);
 }

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ffclock_wraps: does ffclock count a wrapping counter exactly?
+ *
+ * Compares ffclock_counter() with the 64-bit truth of ffclock_fakecs, which must
+ * be the current clocksource: the truth is read before (t0) and after (t1) the
+ * counter c, so t0 - c <= constant <= t1 - c.  One wrap too many or too few and
+ * no constant satisfies all readings any more.
+ *
+ * In debugfs, /sys/kernel/debug/ffclock_wraps/run, a command is written and its
+ * results are read:
+ *
+ *	hand WRAPS	freeze must be 1: count by hand, in random steps of up to
+ *			half the mask, each accounted for by a timekeeping update,
+ *			with readers on all other CPUs
+ *	watch MS	readers on all CPUs for so long; the count runs by itself
+ *	glitch N	N readings that come early by up to an eighth of the mask, as
+ *			from a torn register: alternately our own and the core's
+ *	idle MS		one reading every 100 ms for so long; CPUs sleep in between
+ */
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/ffclock.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+
+#include "ffclock_fakecs.h"
+
+/* What is left between half the mask and the largest step by hand */
+#define WRAPS_MARGIN	65536
+
+/**
+ * struct wraps_result - of the last command
+ * @lo: the constant is no less than this
+ * @hi: the constant is no more than this
+ * @epoch: of the counter
+ * @readings: compared
+ * @bad: that contradicted those before
+ * @epochs: that belonged to another epoch
+ * @inexact: comparisons at a standstill that were not exact
+ * @steps: by hand
+ * @glitches: readings that came too early
+ * @glitch_bad: after which the counter was off by more than such a reading
+ * @wraps: of the mask
+ */
+struct wraps_result {
+	s64	lo;
+	s64	hi;
+	u32	epoch;
+	u64	readings;
+	u64	bad;
+	u64	epochs;
+	u64	inexact;
+	u64	steps;
+	u64	glitches;
+	u64	glitch_bad;
+	u64	wraps;
+};
+
+static struct wraps_result wraps_result;
+static DEFINE_SPINLOCK(wraps_lock);		/* wraps_result */
+static DEFINE_MUTEX(wraps_mutex);		/* one command at a time */
+
+static void wraps_compare(void)
+{
+	u64 t0, c, t1;
+	s64 lo, hi;
+	u32 epoch;
+
+	preempt_disable();
+	t0 = ffclock_fakecs_wide();
+	c = ffclock_counter(&epoch);
+	t1 = ffclock_fakecs_wide();
+	preempt_enable();
+
+	spin_lock(&wraps_lock);
+	wraps_result.readings++;
+	lo = max(wraps_result.lo, (s64)(t0 - c));
+	hi = min(wraps_result.hi, (s64)(t1 - c));
+	if (epoch != wraps_result.epoch) {
+		wraps_result.epochs++;
+	} else if (lo > hi) {
+		if (!wraps_result.bad++)
+			pr_info("ffclock_wraps: t0 %llu c %llu t1 %llu, %lld..%lld\n", t0, c, t1,
+				wraps_result.lo, wraps_result.hi);
+	} else {
+		wraps_result.lo = lo;
+		wraps_result.hi = hi;
+	}
+	spin_unlock(&wraps_lock);
+}
+
+static int wraps_reader(void *unused)
+{
+	while (!kthread_should_stop()) {
+		wraps_compare();
+		cond_resched();
+	}
+	return 0;
+}
+
+static DEFINE_PER_CPU(struct task_struct *, wraps_readers);
+
+static void wraps_readers_stop(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		if (per_cpu(wraps_readers, cpu))
+			kthread_stop(per_cpu(wraps_readers, cpu));
+		per_cpu(wraps_readers, cpu) = NULL;
+	}
+}
+
+static int wraps_readers_start(int except)
+{
+	struct task_struct *task;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		if (cpu == except)
+			continue;
+		task = kthread_create(wraps_reader, NULL, "ffclock_wraps/%d", cpu);
+		if (IS_ERR(task)) {
+			wraps_readers_stop();
+			return PTR_ERR(task);
+		}
+		kthread_bind(task, cpu);
+		per_cpu(wraps_readers, cpu) = task;
+		wake_up_process(task);
+	}
+	return 0;
+}
+
+/* Count by hand; the core learns of each step by the clock being set */
+static void wraps_hand(u64 wraps)
+{
+	u64 mask = ffclock_fakecs_mask();
+	u64 begin = ffclock_fakecs_wide();
+	u32 limit = (mask >> 1) - WRAPS_MARGIN;
+	struct timespec64 ts;
+	u64 k, truth;
+
+	k = begin - ffclock_counter(NULL);
+	while (((ffclock_fakecs_wide() & ~mask) - (begin & ~mask)) / (mask + 1) < wraps) {
+		ffclock_fakecs_step(1 + get_random_u32() % limit);
+		ktime_get_real_ts64(&ts);
+		do_settimeofday64(&ts);
+		truth = ffclock_fakecs_wide();
+		wraps_result.inexact += ffclock_counter(NULL) + k != truth;
+		wraps_result.steps++;
+		cond_resched();
+	}
+}
+
+/*
+ * An early reading of our own: the counter may be that much too early, but it is
+ * not a wrap too late, and the next reading is as if nothing had been.
+ */
+static bool wraps_glitch_reader(u64 early)
+{
+	u64 before, torn, after;
+
+	preempt_disable();
+	before = ffclock_counter(NULL);
+	ffclock_fakecs_glitch(early);
+	torn = ffclock_counter(NULL);
+	after = ffclock_counter(NULL);
+	ffclock_fakecs_glitch(0);
+	preempt_enable();
+	return before <= after && torn <= after && after - torn <= after - before + early;
+}
+
+/* The core's: its base goes back; when it counts on from there, nothing is off */
+static bool wraps_glitch_core(u64 early)
+{
+	u64 before = ffclock_counter(NULL), after;
+	struct timespec64 ts;
+
+	ktime_get_real_ts64(&ts);
+	ffclock_fakecs_glitch(early);
+	do_settimeofday64(&ts);
+	ffclock_fakecs_glitch(0);
+	after = ffclock_counter(NULL);
+	return before <= after;
+}
+
+static void wraps_glitch(u64 n)
+{
+	u32 limit = (ffclock_fakecs_mask() >> 3) - WRAPS_MARGIN;
+
+	for (; n; n--) {
+		u64 early = 1 + get_random_u32() % limit;
+		bool good = n & 1 ? wraps_glitch_core(early) : wraps_glitch_reader(early);
+
+		wraps_result.glitches++;
+		wraps_result.glitch_bad += !good;
+		wraps_compare();
+		cond_resched();
+	}
+}
+
+static int wraps_command(char *text)
+{
+	struct wraps_result *r = &wraps_result;
+	unsigned long long n;
+	u64 begin, mask;
+	int ret = 0;
+
+	memset(r, 0, sizeof(*r));
+	r->lo = S64_MIN;
+	r->hi = S64_MAX;
+	ffclock_counter(&r->epoch);
+	mask = ffclock_fakecs_mask();
+	begin = ffclock_fakecs_wide();
+
+	if (sscanf(text, "hand %llu", &n) == 1) {
+		if (mask > U32_MAX || mask >> 1 <= WRAPS_MARGIN)
+			return -EINVAL;
+		/*
+		 * Time stands still while we do not run, and so does the tick: on
+		 * a reader's CPU we would never get our turn again.
+		 */
+		migrate_disable();
+		ret = wraps_readers_start(smp_processor_id());
+		if (!ret)
+			wraps_hand(n);
+		wraps_readers_stop();
+		migrate_enable();
+	} else if (sscanf(text, "glitch %llu", &n) == 1) {
+		if (mask > U32_MAX || mask >> 3 <= WRAPS_MARGIN)
+			return -EINVAL;
+		wraps_glitch(n);
+	} else if (sscanf(text, "watch %llu", &n) == 1) {
+		ret = wraps_readers_start(-1);
+		if (!ret)
+			msleep_interruptible(n);
+		wraps_readers_stop();
+	} else if (sscanf(text, "idle %llu", &n) == 1) {
+		for (; n >= 100; n -= 100) {
+			wraps_compare();
+			msleep_interruptible(100);
+		}
+	} else {
+		ret = -EINVAL;
+	}
+	if (mask != U64_MAX)
+		r->wraps = div64_u64((ffclock_fakecs_wide() & ~mask) - (begin & ~mask), mask + 1);
+	return ret;
+}
+
+static ssize_t run_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+{
+	char text[64];
+	int ret;
+
+	if (count >= sizeof(text))
+		return -EINVAL;
+	if (copy_from_user(text, buf, count))
+		return -EFAULT;
+	text[count] = '\0';
+	mutex_lock(&wraps_mutex);
+	ret = wraps_command(text);
+	mutex_unlock(&wraps_mutex);
+	return ret ?: count;
+}
+
+static int run_show(struct seq_file *m, void *unused)
+{
+	const struct wraps_result *r = &wraps_result;
+
+	mutex_lock(&wraps_mutex);
+	seq_printf(m, "readings %llu\nbad %llu\nepochs %llu\ninexact %llu\nsteps %llu\nwraps %llu\n",
+		   r->readings, r->bad, r->epochs, r->inexact, r->steps, r->wraps);
+	seq_printf(m, "glitches %llu\nglitch_bad %llu\n", r->glitches, r->glitch_bad);
+	seq_printf(m, "interval %lld\nlo %lld\nhi %lld\n", r->readings ? r->hi - r->lo : -1,
+		   r->lo, r->hi);
+	mutex_unlock(&wraps_mutex);
+	return 0;
+}
+
+static int run_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, run_show, NULL);
+}
+
+static const struct file_operations run_fops = {
+	.owner		= THIS_MODULE,
+	.open		= run_open,
+	.read		= seq_read,
+	.write		= run_write,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
+
+static struct dentry *wraps_dir;
+
+static int __init wraps_init(void)
+{
+	wraps_dir = debugfs_create_dir("ffclock_wraps", NULL);
+	debugfs_create_file("run", 0600, wraps_dir, NULL, &run_fops);
+	return 0;
+}
+
+static void __exit wraps_exit(void)
+{
+	debugfs_remove(wraps_dir);
+}
+
+module_init(wraps_init);
+module_exit(wraps_exit);
+MODULE_DESCRIPTION("Compares ffclock with a counter that wraps");
+MODULE_AUTHOR("the ffclock maintainers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

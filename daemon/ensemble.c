@@ -326,6 +326,27 @@ static uint32_t remove_leaps(struct ensemble *e, struct member *m, struct ffe_st
 	return ev | count_outcomes(e);
 }
 
+/* One oscillator: who begins late begins with the rate that the others know */
+static void tell_rate(struct ensemble *e, struct member *m)
+{
+	struct ffe_config fc = {
+		.nominal_period_ns = e->cfg.nominal_period_ns,
+		.poll_min_s = m->cfg.poll_min_s,
+		.poll_max_s = m->cfg.poll_max_s,
+	};
+	struct ffe_prior prior;
+	struct ffe_track t;
+
+	ffe_tracking(m->ffe, &t);
+	if (t.stamps || !e->running || ffe_save_prior(e->m[e->last.leader].ffe, &prior))
+		return;
+	fc.prior = &prior;
+	if (ffe_init(m->ffe, &fc)) {
+		fc.prior = NULL;
+		ffe_init(m->ffe, &fc);	/* took these before */
+	}
+}
+
 void ens_stamp(struct ensemble *e, unsigned int i, const struct ffe_stamp *s,
 	       struct ens_stamp_result *r)
 {
@@ -333,6 +354,7 @@ void ens_stamp(struct ensemble *e, unsigned int i, const struct ffe_stamp *s,
 
 	memset(r, 0, sizeof(*r));
 	r->used = *s;
+	tell_rate(e, m);
 	/* hostile times have no calendar; the estimator refuses them by itself */
 	if (s->leap != 3 && s->tb >= 0 && s->te >= 0 && s->tb < INT64_MAX - 10 * NSEC &&
 	    s->te < INT64_MAX - 10 * NSEC)
@@ -487,15 +509,28 @@ static unsigned int judge(struct ensemble *e, struct round *r)
 	return agree;
 }
 
-/* The members that make the clock, as combine() wants them */
+/* Its clock is measured, not just begun or running on by itself */
+static bool is_settled(const struct member *m)
+{
+	return m->now.status == FFE_SYNC || m->now.status == FFE_SUSPECT;
+}
+
+/*
+ * The members that make the clock, as combine() wants them.  Those that are just
+ * beginning, or have had no stamp for long, wait while others are settled: what
+ * their next stamps correct is their own error.
+ */
 static unsigned int line_up(struct ensemble *e, uint64_t counter, const struct round *r,
 			    struct combine_clock *c, unsigned int *who)
 {
-	bool preferred = false;
+	bool preferred = false, settled = false;
 	unsigned int i, n = 0;
 
 	for (i = 0; i < e->n; i++)
 		preferred |= r->span[i].good && e->m[i].cfg.prefer && !e->m[i].cfg.noselect;
+	for (i = 0; i < e->n; i++)
+		settled |= r->span[i].good && !e->m[i].cfg.noselect && is_settled(&e->m[i]) &&
+			   (!preferred || e->m[i].cfg.prefer);
 	for (i = 0; i < e->n; i++) {
 		struct member *m = &e->m[i];
 
@@ -506,9 +541,13 @@ static unsigned int line_up(struct ensemble *e, uint64_t counter, const struct r
 				m->state = ENS_NOT_WANTED;
 			continue;
 		}
+		if (settled && !is_settled(m))
+			continue;
 		c[n] = (struct combine_clock){
 			.x = (r->span[i].lo + r->span[i].hi) / 2,
-			.x_old = m->have_old ? offset_of(e, m, &m->old, counter, r->ref) : NAN,
+			/* one that changed its mind is as one that comes new */
+			.x_old = m->have_old && !m->jumped && m->in ?
+				 offset_of(e, m, &m->old, counter, r->ref) : NAN,
 			.period = m->now.period_ns,
 			/* of sources without delay and noise there is none */
 			.bound = fmax(m->now.bound_ns, 1e-3),
@@ -518,6 +557,9 @@ static unsigned int line_up(struct ensemble *e, uint64_t counter, const struct r
 		};
 		who[n++] = i;
 	}
+	/* alone it says how the clock has moved, whatever it was before */
+	if (n == 1 && e->m[who[0]].have_old)
+		c[0].x_old = offset_of(e, &e->m[who[0]], &e->m[who[0]].old, counter, r->ref);
 	return n;
 }
 

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KVM's debugfs: see kvm.h. */
+#include <ctype.h>
+#include <cpuid.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvm.h"
+
+/* arch/x86/kvm: VMX TSC_MULTIPLIER has 48 bits behind the point, SVM's MSR 32 */
+#define FRAC_BITS_INTEL	48
+#define FRAC_BITS_AMD	32
+
+/* a number, a sign, a newline */
+#define NUMBER_MAX	32
+
+/* KVM_MAX_VCPUS of x86 */
+#define VCPUS_MAX	4096
+
+int kvm_number(const char *text, size_t len, uint64_t *value)
+{
+	char buf[NUMBER_MAX], *end;
+
+	if (!len || len >= sizeof(buf))
+		return -EINVAL;
+	memcpy(buf, text, len);
+	buf[len] = '\0';
+	if (buf[len - 1] == '\n')
+		buf[len - 1] = '\0';
+	errno = 0;
+	if (buf[0] == '-' && isdigit((unsigned char)buf[1]))
+		*value = (uint64_t)strtoll(buf, &end, 10);
+	else if (isdigit((unsigned char)buf[0]))
+		*value = strtoull(buf, &end, 10);
+	else
+		return -EINVAL;
+	return errno || *end ? -EINVAL : 0;
+}
+
+static int read_number(int fd, uint64_t *value)
+{
+	char buf[NUMBER_MAX];
+	/* at position 0 debugfs makes the value anew */
+	ssize_t n = pread(fd, buf, sizeof(buf), 0);
+
+	if (n < 0)
+		return -errno;
+	return kvm_number(buf, (size_t)n, value);
+}
+
+static int number_at(int dirfd, const char *name, uint64_t *value)
+{
+	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = read_number(fd, value);
+	close(fd);
+	return ret;
+}
+
+int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t why_len)
+{
+	char prefix[16], name[256] = "";
+	struct dirent *d;
+	int n = 0, err;
+	DIR *kvm;
+
+	vm->dirfd = -1;
+	vm->offset_fd = -1;
+	vm->exits_fd = -1;
+	kvm = opendir(dir);
+	if (!kvm) {
+		err = -errno;
+		if (err == -ENOENT)
+			snprintf(why, why_len, "%s is not there: mount debugfs (systemctl start "
+				 "sys-kernel-debug.mount); it appears with the first KVM guest", dir);
+		else
+			snprintf(why, why_len, "%s: %s: run as root or with CAP_DAC_READ_SEARCH; "
+				 "kernel lockdown closes debugfs", dir, strerror(-err));
+		return err == -ENOENT ? -ENODEV : err;
+	}
+	snprintf(prefix, sizeof(prefix), "%d-", (int)pid);
+	while ((d = readdir(kvm))) {
+		if (strncmp(d->d_name, prefix, strlen(prefix)))
+			continue;
+		n++;
+		snprintf(name, sizeof(name), "%s", d->d_name);
+	}
+	err = -ENOENT;
+	if (n != 1) {
+		if (n) {
+			err = -ENOTUNIQ;
+			snprintf(why, why_len, "%s has %d machines of process %d", dir, n,
+				 (int)pid);
+		} else {
+			snprintf(why, why_len, "%s has none of process %d: not a KVM guest, or its "
+				 "number is another one in this pid namespace", dir, (int)pid);
+		}
+		goto close_dir;
+	}
+	vm->dirfd = openat(dirfd(kvm), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (vm->dirfd >= 0)
+		vm->offset_fd = openat(vm->dirfd, "vcpu0/tsc-offset", O_RDONLY | O_CLOEXEC);
+	if (vm->offset_fd < 0) {
+		err = -errno;
+		snprintf(why, why_len, "%s/%s/vcpu0/tsc-offset: %s", dir, name, strerror(-err));
+		kvm_close(vm);
+		goto close_dir;
+	}
+	vm->exits_fd = openat(vm->dirfd, "exits", O_RDONLY | O_CLOEXEC);
+	err = 0;
+close_dir:
+	closedir(kvm);
+	return err;
+}
+
+void kvm_close(struct kvm_vm *vm)
+{
+	if (vm->exits_fd >= 0)
+		close(vm->exits_fd);
+	if (vm->offset_fd >= 0)
+		close(vm->offset_fd);
+	if (vm->dirfd >= 0)
+		close(vm->dirfd);
+	vm->dirfd = -1;
+	vm->offset_fd = -1;
+	vm->exits_fd = -1;
+}
+
+int kvm_offset(const struct kvm_vm *vm, uint64_t *offset)
+{
+	return read_number(vm->offset_fd, offset);
+}
+
+static uint32_t vendor_frac_bits(void)
+{
+	unsigned int a, b, c, d;
+
+	/* "GenuineIntel": VMX; all others that run KVM have SVM */
+	if (__get_cpuid(0, &a, &b, &c, &d) && b == 0x756e6547)
+		return FRAC_BITS_INTEL;
+	return FRAC_BITS_AMD;
+}
+
+static int vcpu_map(int dirfd, const char *name, struct tsc_map *map)
+{
+	int vcpu = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	uint64_t bits;
+	int ret;
+
+	if (vcpu < 0)
+		return -errno;
+	memset(map, 0, sizeof(*map));
+	ret = number_at(vcpu, "tsc-offset", &map->offset);
+	if (ret)
+		goto out;
+	ret = number_at(vcpu, "tsc-scaling-ratio", &map->ratio);
+	if (ret == -ENOENT) {
+		map->ratio = 0;
+		ret = 0;
+		goto out;
+	}
+	if (ret)
+		goto out;
+	ret = number_at(vcpu, "tsc-scaling-ratio-frac-bits", &bits);
+	if (ret == -ENOENT) {
+		bits = vendor_frac_bits();
+		ret = 0;
+	}
+	map->frac_bits = bits > 64 ? 64 : (uint32_t)bits;
+	if (!ret && (!map->ratio || !tsc_map_valid(map)))
+		ret = -EINVAL;
+	/* a ratio of one is no scaling: nothing to be rounded then */
+	if (!ret && map->ratio == 1ULL << map->frac_bits) {
+		map->ratio = 0;
+		map->frac_bits = 0;
+	}
+out:
+	close(vcpu);
+	return ret;
+}
+
+int kvm_map(const struct kvm_vm *vm, struct tsc_map *map, unsigned int *vcpus)
+{
+	struct tsc_map first = { 0 }, other;
+	int fd, ret = 0;
+	struct dirent *d;
+	DIR *dir;
+
+	*vcpus = 0;
+	/* a descriptor of its own: the position in a directory is shared by dup() */
+	fd = openat(vm->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		ret = -errno;
+		if (fd >= 0)
+			close(fd);
+		return ret;
+	}
+	while (!ret && *vcpus < VCPUS_MAX && (d = readdir(dir))) {
+		if (strncmp(d->d_name, "vcpu", 4) || !isdigit((unsigned char)d->d_name[4]))
+			continue;
+		ret = vcpu_map(vm->dirfd, d->d_name, *vcpus ? &other : &first);
+		if (!ret && *vcpus && !tsc_map_equal(&first, &other))
+			ret = -EAGAIN;
+		(*vcpus)++;
+	}
+	closedir(dir);
+	if (!ret && !*vcpus)
+		ret = -ENOENT;
+	if (!ret)
+		*map = first;
+	return ret;
+}
+
+bool kvm_ran(const struct kvm_vm *vm)
+{
+	uint64_t exits;
+
+	return vm->exits_fd < 0 || read_number(vm->exits_fd, &exits) || exits;
+}

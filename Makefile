@@ -17,7 +17,7 @@ TOP := $(abspath .)
 SAN ?=
 O ?= $(TOP)/build/user$(if $(SAN),-$(SAN))
 USERDIRS = $(patsubst %/Makefile,%,$(wildcard $(addsuffix /Makefile, \
-	lib tools daemon daemon/xen hostd selftests selftests/guest)))
+	lib tools daemon daemon/xen hostd bindings selftests selftests/guest)))
 
 .PHONY: all userland $(addprefix userland-,asan ubsan)
 all: modules userland
@@ -46,7 +46,7 @@ modules_install: modules
 # to the system.
 .PHONY: install install-system
 install: userland modules_install install-system
-	@set -e; for d in lib tools daemon daemon/xen hostd; do \
+	@set -e; for d in lib tools daemon daemon/xen hostd bindings; do \
 		$(MAKE) --no-print-directory -C $$d O=$(O) install; done
 
 # udev rules, hooks for migrations, options of the modules, loading at boot.

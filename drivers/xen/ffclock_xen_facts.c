@@ -13,6 +13,7 @@
  */
 #include <linux/kernel.h>
 #include <linux/math64.h>
+#include <linux/module.h>
 
 #include <asm/processor.h>
 #include <asm/pvclock.h>
@@ -23,6 +24,11 @@
 #include <xen/xen.h>
 
 #include "ffclock_xen.h"
+
+static bool trust_tsc;
+module_param(trust_tsc, bool, 0644);
+MODULE_PARM_DESC(trust_tsc, "take a native TSC for the host's although Xen does not call it "
+		 "reliable (default N)");
 
 /* Time leaf, subleaf 0: EAX */
 #define FFX_TSC_EMULATED	BIT(0)
@@ -62,7 +68,7 @@ void ffx_facts_read(struct ffx_facts *f)
  */
 bool ffx_tsc_common(const struct ffx_facts *f)
 {
-	return f->pv && !f->emulated && f->reliable;
+	return f->pv && !f->emulated && (f->reliable || trust_tsc);
 }
 
 /* Why it is not, for people */
@@ -72,9 +78,9 @@ const char *ffx_tsc_why(const struct ffx_facts *f)
 		return "offset: not a PV domain";
 	if (f->emulated)
 		return "emulated";
-	if (!f->reliable)
-		return "unreliable";
-	return "common";
+	if (f->reliable)
+		return "common";
+	return trust_tsc ? "common, on trust" : "unreliable";
 }
 
 static const struct pvclock_vcpu_time_info *ffx_pvti(void)

@@ -9,10 +9,10 @@
 #include <syslog.h>
 
 #include "config.h"
+#include "config_internal.h"
 #include "ntp_packet.h"
 #include "nts_record.h"
 
-#define WORDS_MAX	32	/* per line; the longest valid one has 20 */
 #define LINE_MAX_LEN	4096
 #define ERRORS_MAX	20
 #define FILE_SIZE_MAX	(1 << 20)
@@ -20,21 +20,7 @@
 /* RFC 5905 MAXDIST is 1 s; 3 s is what clients on poor paths settled for */
 #define MAX_DISTANCE_DEFAULT_NS	3000000000LL
 
-struct parser {
-	struct config	*cfg;
-	const char	*name;
-	FILE		*err;
-	unsigned int	line;
-	int		errors;
-	unsigned int	seen;	/* bit per entry of keys[] */
-	char		*word[WORDS_MAX];
-	int		n;
-};
-
-static void complain(struct parser *p, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void complain(struct parser *p, const char *fmt, ...)
+void config_complain(struct parser *p, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -50,8 +36,7 @@ static void complain(struct parser *p, const char *fmt, ...)
 	fputc('\n', p->err);
 }
 
-/* A word from the file, safe to print: bounded, and no control characters */
-static const char *show(const char *word)
+const char *config_show(const char *word)
 {
 	static char buf[4][68];
 	static unsigned int turn;
@@ -64,8 +49,7 @@ static const char *show(const char *word)
 	return b;
 }
 
-static bool parse_int(struct parser *p, const char *key, const char *word, long lo, long hi,
-		      long *out)
+bool config_int(struct parser *p, const char *key, const char *word, long lo, long hi, long *out)
 {
 	char *end;
 	long v;
@@ -73,8 +57,25 @@ static bool parse_int(struct parser *p, const char *key, const char *word, long 
 	errno = 0;
 	v = strtol(word, &end, 10);
 	if (end == word || *end || errno || v < lo || v > hi || isspace((unsigned char)*word)) {
-		complain(p, "%s: '%s' is not a whole number from %ld to %ld", key, show(word), lo,
+		config_complain(p, "%s: '%s' is not a whole number from %ld to %ld", key, config_show(word), lo,
 			 hi);
+		return false;
+	}
+	*out = v;
+	return true;
+}
+
+bool config_number(struct parser *p, const char *key, const char *word, double lo, double hi,
+		   double *out)
+{
+	char *end;
+	double v = strtod(word, &end);
+
+	/* no hexadecimal, no nan: strtod() takes more than a person would mean */
+	if (strspn(word, "0123456789.") != strlen(word) || end == word || *end ||
+	    !(v >= lo && v <= hi)) {
+		config_complain(p, "%s: '%s' is not a number from %g to %g", key,
+				config_show(word), lo, hi);
 		return false;
 	}
 	*out = v;
@@ -144,7 +145,7 @@ static void opt_port(struct parser *p, struct source_line *l, const char *arg)
 {
 	long v;
 
-	if (parse_int(p, "port", arg, 1, 65535, &v))
+	if (config_int(p, "port", arg, 1, 65535, &v))
 		l->s.port = (uint16_t)v;
 }
 
@@ -152,7 +153,7 @@ static void opt_minpoll(struct parser *p, struct source_line *l, const char *arg
 {
 	long v;
 
-	if (!parse_int(p, "minpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
+	if (!config_int(p, "minpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
 		return;
 	l->s.minpoll = (int8_t)v;
 	l->have_min = true;
@@ -162,7 +163,7 @@ static void opt_maxpoll(struct parser *p, struct source_line *l, const char *arg
 {
 	long v;
 
-	if (!parse_int(p, "maxpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
+	if (!config_int(p, "maxpoll", arg, CONFIG_POLL_LO, CONFIG_POLL_HI, &v))
 		return;
 	l->s.maxpoll = (int8_t)v;
 	l->have_max = true;
@@ -180,7 +181,7 @@ static void opt_ntsport(struct parser *p, struct source_line *l, const char *arg
 	long v;
 
 	l->nts_option = "ntsport";
-	if (parse_int(p, "ntsport", arg, 1, 65535, &v))
+	if (config_int(p, "ntsport", arg, 1, 65535, &v))
 		l->s.nts_port = (uint16_t)v;
 }
 
@@ -188,8 +189,8 @@ static void opt_ntsca(struct parser *p, struct source_line *l, const char *arg)
 {
 	l->nts_option = "ntsca";
 	if (arg[0] != '/' || strlen(arg) >= CONFIG_FILE_MAX) {
-		complain(p, "ntsca: '%s' is not an absolute path of at most %d characters",
-			 show(arg), CONFIG_FILE_MAX - 1);
+		config_complain(p, "ntsca: '%s' is not an absolute path of at most %d characters",
+			 config_show(arg), CONFIG_FILE_MAX - 1);
 		return;
 	}
 	strcpy(l->s.nts_ca, arg);
@@ -205,7 +206,7 @@ static void opt_ntsnotime(struct parser *p, struct source_line *l, const char *a
 
 static void opt_maxsources(struct parser *p, struct source_line *l, const char *arg)
 {
-	parse_int(p, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
+	config_int(p, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
 }
 
 /* What sorts of sources take an option */
@@ -248,7 +249,7 @@ static bool parse_source_options(struct parser *p, struct source_line *l)
 			    !strcmp(opt, source_options[o].name))
 				break;
 		if (o == N_SOURCE_OPTIONS) {
-			complain(p, "%s: unknown option '%s'; known: %s", p->word[0], show(opt),
+			config_complain(p, "%s: unknown option '%s'; known: %s", p->word[0], config_show(opt),
 				 l->known);
 			return false;
 		}
@@ -257,7 +258,7 @@ static bool parse_source_options(struct parser *p, struct source_line *l)
 			continue;
 		}
 		if (++i == p->n) {
-			complain(p, "%s: '%s' needs a value", p->word[0], opt);
+			config_complain(p, "%s: '%s' needs a value", p->word[0], opt);
 			return false;
 		}
 		source_options[o].set(p, l, p->word[i]);
@@ -277,20 +278,20 @@ static void add_source(struct parser *p, struct source_line *l, int before)
 	if (l->have_max && !l->have_min && s->minpoll > s->maxpoll)
 		s->minpoll = s->maxpoll;
 	if (s->minpoll > s->maxpoll)
-		complain(p, "%s: minpoll %d is above maxpoll %d", p->word[0], s->minpoll,
+		config_complain(p, "%s: minpoll %d is above maxpoll %d", p->word[0], s->minpoll,
 			 s->maxpoll);
 	for (i = 0; i < (int)p->cfg->n_sources; i++) {
 		const struct config_source *o = &p->cfg->sources[i];
 
 		if (o->kind != s->kind || strcasecmp(o->name, s->name) || o->port != s->port)
 			continue;
-		complain(p, "%s: '%s' port %u is already on line %u", p->word[0], show(s->name),
+		config_complain(p, "%s: '%s' port %u is already on line %u", p->word[0], config_show(s->name),
 			 s->port, o->line);
 		break;
 	}
 	for (i = 0; i < l->count && p->errors == before; i++) {
 		if (p->cfg->n_sources == CONFIG_SOURCES_MAX) {
-			complain(p, "%s: more than %d sources", p->word[0], CONFIG_SOURCES_MAX);
+			config_complain(p, "%s: more than %d sources", p->word[0], CONFIG_SOURCES_MAX);
 			return;
 		}
 		p->cfg->sources[p->cfg->n_sources++] = *s;
@@ -308,20 +309,20 @@ static void key_ntp(struct parser *p, struct source_line *l)
 	l->s.minpoll = CONFIG_MINPOLL;
 	l->s.maxpoll = CONFIG_MAXPOLL;
 	if (p->n < 2) {
-		complain(p, "%s: the name or address is missing: %s HOST [OPTION...]; options: %s",
+		config_complain(p, "%s: the name or address is missing: %s HOST [OPTION...]; options: %s",
 			 p->word[0], p->word[0], l->known);
 		return;
 	}
 	if (!host_ok(p->word[1])) {
-		complain(p, "%s: '%s' is neither a host name nor an address", p->word[0],
-			 show(p->word[1]));
+		config_complain(p, "%s: '%s' is neither a host name nor an address", p->word[0],
+			 config_show(p->word[1]));
 		return;
 	}
 	strcpy(l->s.name, p->word[1]);
 	if (!parse_source_options(p, l))
 		return;
 	if (l->nts_option && !l->s.nts)
-		complain(p, "%s: '%s' without 'nts'", p->word[0], l->nts_option);
+		config_complain(p, "%s: '%s' without 'nts'", p->word[0], l->nts_option);
 	add_source(p, l, before);
 }
 
@@ -347,12 +348,24 @@ static void key_pool(struct parser *p)
 	key_ntp(p, &l);
 }
 
-static bool one_value(struct parser *p, const char *allowed)
+bool config_one_value(struct parser *p, const char *allowed)
 {
 	if (p->n == 2)
 		return true;
-	complain(p, "%s: needs exactly one value: %s", p->word[0], allowed);
+	config_complain(p, "%s: needs exactly one value: %s", p->word[0], allowed);
 	return false;
+}
+
+bool config_path(struct parser *p, const char *word, char *dst, size_t size)
+{
+	/* a relative name would depend on where the daemon was started */
+	if (word[0] != '/' || strlen(word) >= size) {
+		config_complain(p, "%s: '%s' is not an absolute path of at most %zu characters",
+				p->word[0], config_show(word), size - 1);
+		return false;
+	}
+	strcpy(dst, word);
+	return true;
 }
 
 static bool choose(struct parser *p, const char *const *names, int n, const char *allowed,
@@ -360,7 +373,7 @@ static bool choose(struct parser *p, const char *const *names, int n, const char
 {
 	int i;
 
-	if (!one_value(p, allowed))
+	if (!config_one_value(p, allowed))
 		return false;
 	for (i = 0; i < n; i++) {
 		if (!strcmp(names[i], p->word[1])) {
@@ -368,7 +381,7 @@ static bool choose(struct parser *p, const char *const *names, int n, const char
 			return true;
 		}
 	}
-	complain(p, "%s: '%s' is not one of: %s", p->word[0], show(p->word[1]), allowed);
+	config_complain(p, "%s: '%s' is not one of: %s", p->word[0], config_show(p->word[1]), allowed);
 	return false;
 }
 
@@ -398,29 +411,25 @@ static void key_log(struct parser *p)
 		dst = p->cfg->log_stamps;
 	else if (p->n == 3 && !strcmp(p->word[1], "map"))
 		dst = p->cfg->log_map;
+	else if (p->n == 3 && !strcmp(p->word[1], "tracking"))
+		dst = p->cfg->log_tracking;
 	if (!dst) {
-		complain(p, "log: needs 'stamps FILE' or 'map FILE'");
+		config_complain(p, "log: needs 'stamps FILE', 'map FILE' or 'tracking FILE'");
 		return;
 	}
 	if (*dst) {
-		complain(p, "log: a file for the %s was given before", p->word[1]);
+		config_complain(p, "log: a file for the %s was given before", p->word[1]);
 		return;
 	}
-	/* a relative name would depend on where the daemon was started */
-	if (p->word[2][0] != '/' || strlen(p->word[2]) >= CONFIG_FILE_MAX) {
-		complain(p, "log: '%s' is not an absolute path of at most %d characters",
-			 show(p->word[2]), CONFIG_FILE_MAX - 1);
-		return;
-	}
-	strcpy(dst, p->word[2]);
+	config_path(p, p->word[2], dst, CONFIG_FILE_MAX);
 }
 
 static void key_user(struct parser *p)
 {
-	if (!one_value(p, "the name of a user"))
+	if (!config_one_value(p, "the name of a user"))
 		return;
 	if (!*p->word[1] || strlen(p->word[1]) >= CONFIG_USER_MAX) {
-		complain(p, "user: '%s' is not a name of 1 to %d characters", show(p->word[1]),
+		config_complain(p, "user: '%s' is not a name of 1 to %d characters", config_show(p->word[1]),
 			 CONFIG_USER_MAX - 1);
 		return;
 	}
@@ -429,20 +438,11 @@ static void key_user(struct parser *p)
 
 static void key_maxdistance(struct parser *p)
 {
-	static const char allowed[] = "seconds from 0.001 to 16";
-	char *end;
 	double v;
 
-	if (!one_value(p, allowed))
-		return;
-	/* no hexadecimal, no nan: strtod() takes more than a person would mean */
-	v = strtod(p->word[1], &end);
-	if (strspn(p->word[1], "0123456789.") != strlen(p->word[1]) || end == p->word[1] || *end ||
-	    !(v >= 0.001 && v <= 16)) {
-		complain(p, "maxdistance: '%s' is not %s", show(p->word[1]), allowed);
-		return;
-	}
-	p->cfg->max_distance_ns = (int64_t)(v * 1e9);
+	if (config_one_value(p, "seconds from 0.001 to 16") &&
+	    config_number(p, "maxdistance", p->word[1], 0.001, 16, &v))
+		p->cfg->max_distance_ns = (int64_t)(v * 1e9);
 }
 
 static void key_verbose(struct parser *p)
@@ -450,8 +450,8 @@ static void key_verbose(struct parser *p)
 	static const int levels[] = { LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 	long v;
 
-	if (one_value(p, "0 (problems), 1 (changes), 2 (every update), 3 (everything)") &&
-	    parse_int(p, "verbose", p->word[1], 0, 3, &v))
+	if (config_one_value(p, "0 (problems), 1 (changes), 2 (every update), 3 (everything)") &&
+	    config_int(p, "verbose", p->word[1], 0, 3, &v))
 		p->cfg->level = levels[v];
 }
 
@@ -459,8 +459,8 @@ static void key_minsources(struct parser *p)
 {
 	long v;
 
-	if (one_value(p, "a number of sources") &&
-	    parse_int(p, "minsources", p->word[1], 1, CONFIG_SOURCES_MAX, &v))
+	if (config_one_value(p, "a number of sources") &&
+	    config_int(p, "minsources", p->word[1], 1, CONFIG_SOURCES_MAX, &v))
 		p->cfg->min_sources = (unsigned int)v;
 }
 
@@ -478,8 +478,22 @@ static const struct {
 	{ "maxdistance",	key_maxdistance,	false },
 	{ "minsources",		key_minsources,		false },
 	{ "verbose",		key_verbose,		false },
+	{ "control",		config_key_control,	false },
+	{ "state",		config_key_state,	false },
+	{ "sandbox",		config_key_sandbox,	false },
 };
 #define N_KEYS	(sizeof(keys) / sizeof(keys[0]))
+
+static void unknown_key(struct parser *p)
+{
+	char known[N_KEYS * 16] = "";
+	size_t i, n = 0;
+
+	for (i = 0; i < N_KEYS; i++)
+		n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "",
+				      keys[i].name);
+	config_complain(p, "unknown key '%s'; known: %s", config_show(p->word[0]), known);
+}
 
 /* Blank-separated words; "..." keeps blanks; # begins a comment. In place. */
 static bool split(struct parser *p, char *s)
@@ -490,18 +504,18 @@ static bool split(struct parser *p, char *s)
 		if (!*s || *s == '#')
 			return true;
 		if (p->n == WORDS_MAX) {
-			complain(p, "more than %d words", WORDS_MAX);
+			config_complain(p, "more than %d words", WORDS_MAX);
 			return false;
 		}
 		if (*s == '"') {
 			char *end = strchr(s + 1, '"');
 
 			if (!end) {
-				complain(p, "the closing \" is missing");
+				config_complain(p, "the closing \" is missing");
 				return false;
 			}
 			if (end[1] && !strchr(" \t\r", end[1])) {
-				complain(p, "a blank is missing after the closing \"");
+				config_complain(p, "a blank is missing after the closing \"");
 				return false;
 			}
 			p->word[p->n++] = s + 1;
@@ -523,13 +537,13 @@ static void parse_line(struct parser *p, const char *text, size_t len)
 	size_t i;
 
 	if (len >= sizeof(line)) {
-		complain(p, "line longer than %zu characters", sizeof(line) - 1);
+		config_complain(p, "line longer than %zu characters", sizeof(line) - 1);
 		return;
 	}
 	memcpy(line, text, len);
 	line[len] = '\0';
 	if (memchr(line, '\0', len)) {
-		complain(p, "zero byte: not a text file");
+		config_complain(p, "zero byte: not a text file");
 		return;
 	}
 	if (!split(p, line) || !p->n)
@@ -539,12 +553,11 @@ static void parse_line(struct parser *p, const char *text, size_t len)
 		if (!strcmp(keys[i].name, p->word[0]))
 			break;
 	if (i == N_KEYS) {
-		complain(p, "unknown key '%s'; known: server, pool, counter, output, log, "
-			 "user, maxdistance, minsources, verbose", show(p->word[0]));
+		unknown_key(p);
 		return;
 	}
 	if (!keys[i].repeats && p->seen & 1u << i) {
-		complain(p, "%s: was set before; give it once", keys[i].name);
+		config_complain(p, "%s: was set before; give it once", keys[i].name);
 		return;
 	}
 	p->seen |= 1u << i;
@@ -557,6 +570,9 @@ void config_defaults(struct config *cfg)
 	cfg->max_distance_ns = MAX_DISTANCE_DEFAULT_NS;
 	cfg->min_sources = 1;
 	cfg->level = LOG_NOTICE;
+	strcpy(cfg->control, CONFIG_CONTROL);
+	strcpy(cfg->state, CONFIG_STATE);
+	cfg->sandbox = true;
 }
 
 int config_parse(struct config *cfg, const char *text, size_t len, const char *name, FILE *err)
@@ -580,12 +596,12 @@ int config_parse(struct config *cfg, const char *text, size_t len, const char *n
 	}
 	p.line = 0;
 	if (!cfg->n_sources && !p.errors)
-		complain(&p, "no source of time: add a line 'server HOST'");
+		config_complain(&p, "no source of time: add a line 'server HOST'");
 	if (cfg->min_sources > cfg->n_sources && !p.errors)
-		complain(&p, "minsources %u, but there are only %zu sources", cfg->min_sources,
+		config_complain(&p, "minsources %u, but there are only %zu sources", cfg->min_sources,
 			 cfg->n_sources);
 	if (cfg->output == CONFIG_OUTPUT_KERNEL && cfg->counter > CONFIG_COUNTER_DEVICE)
-		complain(&p, "output kernel needs counter device (or auto): the kernel's clock "
+		config_complain(&p, "output kernel needs counter device (or auto): the kernel's clock "
 			 "runs on the kernel's counter");
 	return p.errors;
 }

@@ -14,9 +14,12 @@
 #include <stdio.h>
 
 #define CONFIG_PATH		"/etc/ffclockd.conf"
+#define CONFIG_CONTROL		"/run/ffclock/ffclockd.sock"
+#define CONFIG_STATE		"/var/lib/ffclock/ffclockd.state"
 #define CONFIG_SOURCES_MAX	16
 #define CONFIG_HOST_MAX		254	/* RFC 1035: 253 characters, and the zero */
 #define CONFIG_FILE_MAX		1024
+#define CONFIG_SOCKET_MAX	108	/* sun_path of unix(7), the zero included */
 #define CONFIG_USER_MAX		33	/* useradd(8): 32, and the zero */
 
 /* Poll intervals as log2 s: 1 s to 36 h; RFC 5905 allows 4 to 17 on the wire */
@@ -91,6 +94,12 @@ struct config_source {
  * @output: where parameters go
  * @log_stamps: file the exchanges are appended to; empty: none
  * @log_map: file the clock's parameters are appended to; empty: none
+ * @log_tracking: file that ffclock plot draws is appended to; empty: none
+ * @control: socket of the ffclock command; empty: none
+ * @control_set: the file names it: not being able to make it is an error
+ * @state: file for a faster next start; empty: none
+ * @state_set: the file names it
+ * @sandbox: give up all system calls that are not needed
  * @user: to run as when started as root; empty: stay
  * @max_distance_ns: largest error bound of a usable source [ns]
  * @level: least important priority that is logged (syslog.h)
@@ -103,6 +112,12 @@ struct config {
 	enum config_output	output;
 	char			log_stamps[CONFIG_FILE_MAX];
 	char			log_map[CONFIG_FILE_MAX];
+	char			log_tracking[CONFIG_FILE_MAX];
+	char			control[CONFIG_SOCKET_MAX];
+	char			state[CONFIG_FILE_MAX];
+	bool			control_set;
+	bool			state_set;
+	bool			sandbox;
 	char			user[CONFIG_USER_MAX];
 	int64_t			max_distance_ns;
 	int			level;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "control.h"
 #include "counter.h"
 #include "disruption.h"
 #include "log.h"
@@ -21,10 +22,13 @@
 #include "privs.h"
 #include "query.h"
 #include "replay.h"
+#include "sandbox.h"
+#include "state.h"
 #include "sync.h"
 
 #define NSEC		INT64_C(1000000000)
 #define STATUS_NS	(10 * NSEC)	/* STATUS= line of the service manager */
+#define STATE_NS	(600 * NSEC)	/* state file: what a crash may lose */
 
 #ifndef FFCLOCK_VERSION
 #define FFCLOCK_VERSION	"0.1"
@@ -193,25 +197,146 @@ static int query_config(const struct options *o, struct config *cfg)
 
 /* The daemon -------------------------------------------------------------- */
 
+/**
+ * struct daemon - what main ties together
+ * @cfg: the configuration that is in force
+ * @spare: room for the next one
+ * @path: of the file
+ * @options: of the command line
+ * @state_failed: said that the state file cannot be written
+ */
 struct daemon {
 	struct loop		*loop;
 	struct sync		*sync;
+	struct counter		*counter;
+	struct control		*control;
+	struct config		*cfg;
+	struct config		*spare;
+	const struct options	*options;
 	struct loop_fd		signals;
 	struct loop_timer	watchdog;
 	struct loop_timer	status;
+	struct loop_timer	save;
 	int64_t			watchdog_ns;
+	bool			state_failed;
 };
+
+static void set_level(const struct daemon *d)
+{
+	int level = d->cfg->level;
+
+	/* the command line adds to what the file asks for */
+	if (d->options->debug)
+		level = d->options->debug > 1 ? LOG_DEBUG : LOG_INFO;
+	log_setup(level, d->options->syslog);
+}
+
+/* What a running daemon cannot change: opened before privileges were dropped */
+static void tell_fixed(const struct config *a, const struct config *b, FILE *said)
+{
+	if (a->counter != b->counter)
+		fputs("counter: takes effect at the next start\n", said);
+	if (a->output != b->output)
+		fputs("output: takes effect at the next start\n", said);
+	if (strcmp(a->user, b->user))
+		fputs("user: takes effect at the next start\n", said);
+	if (strcmp(a->control, b->control))
+		fputs("control: takes effect at the next start\n", said);
+	if (a->sandbox != b->sandbox)
+		fputs("sandbox: takes effect at the next start\n", said);
+	if ((!*a->log_stamps && !*a->log_map && !*a->log_tracking) &&
+	    (*b->log_stamps || *b->log_map || *b->log_tracking))
+		fputs("log: takes effect at the next start, since there was none\n", said);
+}
+
+/* Each line of @text is a message */
+static void log_lines(int priority, char *text)
+{
+	char *line, *rest = text;
+
+	while ((line = strsep(&rest, "\n")))
+		if (*line)
+			log_msg(priority, "reload: %s", line);
+}
+
+static int reload(void *arg, char **said)
+{
+	struct daemon *d = arg;
+	struct config *old = d->cfg;
+	char *copy = NULL;
+	size_t len = 0;
+	FILE *f;
+	int err;
+
+	*said = NULL;
+	f = open_memstream(said, &len);
+	if (!f)
+		return -ENOMEM;
+	notify_send("RELOADING=1");
+	err = config_load(d->spare, d->options->config, f) ? -EINVAL : 0;
+	if (!err) {
+		tell_fixed(old, d->spare, f);
+		err = sync_reload(d->sync, d->spare);
+		if (err && err != -EIO)
+			fprintf(f, "the sources cannot be set up; see the daemon's log\n");
+		else if (err)
+			fprintf(f, "a log cannot be opened; see the daemon's log\n");
+	}
+	fclose(f);
+	copy = *said ? strdup(*said) : NULL;
+	if (copy)
+		log_lines(err ? LOG_ERR : LOG_NOTICE, copy);
+	free(copy);
+	if (!err || err == -EIO) {
+		d->cfg = d->spare;
+		d->spare = old;
+		set_level(d);
+		log_notice("configuration read again: %zu source%s", d->cfg->n_sources,
+			   d->cfg->n_sources == 1 ? "" : "s");
+	} else {
+		log_err("the configuration was not taken; the one before stays in force");
+	}
+	notify_send("READY=1");
+	return err;
+}
+
+static void save_state(struct daemon *d)
+{
+	static struct state state;
+	int err;
+
+	if (!*d->cfg->state)
+		return;
+	sync_save(d->sync, &state);
+	if (!state.n)
+		return;
+	err = state_save(&state, d->cfg->state);
+	if (err && !d->state_failed)
+		log_msg(d->cfg->state_set ? LOG_WARNING : LOG_INFO, "state %s: %s", d->cfg->state,
+			strerror(-err));
+	d->state_failed = err;
+}
+
+static void on_save(void *arg)
+{
+	struct daemon *d = arg;
+
+	save_state(d);
+	loop_timer_set(d->loop, &d->save, STATE_NS);
+}
 
 static void on_signal(void *arg, uint32_t events)
 {
 	struct signalfd_siginfo si;
 	struct daemon *d = arg;
+	char *said;
 
 	(void)events;
 	if (read(d->signals.fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
 		return;
 	if (si.ssi_signo == SIGHUP) {
-		log_notice("SIGHUP: the configuration is read at start only; restart instead");
+		reload(d, &said);
+		free(said);
 		return;
 	}
 	log_notice("%s: ending", strsignal((int)si.ssi_signo));
@@ -269,7 +394,7 @@ static bool make_outputs(const struct config *cfg, struct counter *counter, stru
 		*list = o;
 		*kernel = true;
 	}
-	if (*cfg->log_stamps || *cfg->log_map) {
+	if (*cfg->log_stamps || *cfg->log_map || *cfg->log_tracking) {
 		o = add_output(*list, output_log_new(cfg, counter));
 		if (!o)
 			goto fail;
@@ -307,83 +432,121 @@ static int watch_signals(struct daemon *d)
 	return err;
 }
 
-static int run(const struct config *cfg)
+/* Everything that needs privileges is open; what follows does without */
+static int confine(const struct config *cfg, bool kernel)
 {
-	struct daemon d = { .signals.fd = -1 };
+	if (privs_drop(cfg->user, kernel))
+		return -1;
+	if (cfg->sandbox)
+		sandbox_enter();
+	return 0;
+}
+
+static void start_timers(struct daemon *d)
+{
+	d->watchdog = (struct loop_timer){ .cb = on_watchdog, .arg = d };
+	d->watchdog_ns = notify_watchdog_ns();
+	if (d->watchdog_ns)
+		loop_timer_set(d->loop, &d->watchdog, d->watchdog_ns);
+	d->status = (struct loop_timer){ .cb = on_status, .arg = d };
+	loop_timer_set(d->loop, &d->status, NSEC);
+	d->save = (struct loop_timer){ .cb = on_save, .arg = d };
+	loop_timer_set(d->loop, &d->save, STATE_NS);
+}
+
+static int run(struct daemon *d)
+{
+	struct config *cfg = d->cfg;
 	struct disruption *disruption = NULL;
+	static struct state state;
 	struct output *outputs;
-	struct counter *counter;
-	bool kernel;
+	bool kernel, warm;
 	int err, ret = 1;
 
-	counter = counter_open(cfg->counter);
-	if (!counter)
+	d->counter = counter_open(cfg->counter);
+	if (!d->counter)
 		return 1;
-	d.loop = loop_new();
-	if (!d.loop) {
+	d->loop = loop_new();
+	if (!d->loop) {
 		log_err("event loop: %s", strerror(errno));
 		goto close_counter;
 	}
-	if (!make_outputs(cfg, counter, &outputs, &kernel))
-		goto free_loop;
-	d.sync = sync_new(cfg, counter, d.loop, outputs);
-	if (!d.sync) {
-		log_err("cannot set up the sources");
-		goto free_loop;
+	if (*cfg->control) {
+		d->control = control_new(cfg->control, d->loop, cfg->control_set);
+		if (!d->control && cfg->control_set)
+			goto free_loop;
 	}
-	nts_set_clock(sync_unix_time, d.sync);
-	err = watch_signals(&d);
+	if (!make_outputs(cfg, d->counter, &outputs, &kernel))
+		goto free_control;
+	if (d->control) {
+		struct output *memory = control_output(d->control);
+
+		memory->next = outputs;
+		outputs = memory;
+	}
+	warm = *cfg->state && state_load(&state, cfg->state, d->counter);
+	d->sync = sync_new(cfg, d->counter, d->loop, outputs, warm ? &state : NULL);
+	if (!d->sync) {
+		log_err("cannot set up the sources");
+		goto free_control;
+	}
+	nts_set_clock(sync_unix_time, d->sync);
+	err = watch_signals(d);
 	if (err) {
 		log_err("signals: %s", strerror(-err));
 		goto free_sync;
 	}
-	disruption = disruption_watch(d.loop, counter_device_fd(counter), on_disruption, d.sync);
+	disruption = disruption_watch(d->loop, counter_device_fd(d->counter), on_disruption,
+				      d->sync);
 	if (!disruption) {
 		log_err("cannot watch for disruptions: %s", strerror(errno));
 		goto free_sync;
 	}
-	if (privs_drop(cfg->user, kernel))
+	err = d->control ? control_serve(d->control, d->sync, d->counter, reload, d) : 0;
+	if (err) {
+		log_err("control %s: %s", cfg->control, strerror(-err));
 		goto free_disruption;
-
-	d.watchdog.cb = on_watchdog;
-	d.watchdog.arg = &d;
-	d.watchdog_ns = notify_watchdog_ns();
-	if (d.watchdog_ns)
-		loop_timer_set(d.loop, &d.watchdog, d.watchdog_ns);
-	d.status.cb = on_status;
-	d.status.arg = &d;
-	loop_timer_set(d.loop, &d.status, NSEC);
+	}
+	if (confine(cfg, kernel))
+		goto free_disruption;
+	start_timers(d);
 
 	log_notice("version " FFCLOCK_VERSION ", counter %s, %zu source%s, output %s",
-		   counter_name(counter), cfg->n_sources, cfg->n_sources == 1 ? "" : "s",
+		   counter_name(d->counter), cfg->n_sources, cfg->n_sources == 1 ? "" : "s",
 		   kernel ? "kernel" : "none");
-	sync_start(d.sync);
+	sync_start(d->sync);
 	notify_send("READY=1");
-	err = loop_run(d.loop);
+	err = loop_run(d->loop);
 	if (err)
 		log_err("event loop: %s", strerror(-err));
 	else
 		ret = 0;
 	notify_send("STOPPING=1");
+	save_state(d);
 
 free_disruption:
 	disruption_free(disruption);
 free_sync:
 	nts_set_clock(NULL, NULL);
-	sync_free(d.sync);
+	sync_free(d->sync);
+free_control:
+	control_free(d->control);
 free_loop:
-	if (d.signals.fd >= 0)
-		close(d.signals.fd);
-	loop_free(d.loop);
+	if (d->signals.fd >= 0)
+		close(d->signals.fd);
+	loop_free(d->loop);
 close_counter:
-	counter_close(counter);
+	counter_close(d->counter);
 	return ret;
 }
 
 int main(int argc, char **argv)
 {
 	struct options o = { .config = CONFIG_PATH };
-	static struct config cfg;
+	static struct config cfg, spare;
+	struct daemon d = {
+		.cfg = &cfg, .spare = &spare, .options = &o, .signals.fd = -1,
+	};
 	int bad;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
@@ -401,14 +564,11 @@ int main(int argc, char **argv)
 		printf("%s: ok\n", o.config);
 		return 0;
 	}
-	/* the command line adds to what the file asks for */
-	if (o.debug)
-		cfg.level = o.debug > 1 ? LOG_DEBUG : LOG_INFO;
-	log_setup(cfg.level, o.syslog);
+	set_level(&d);
 	if (o.query) {
 		if (!o.debug)
 			log_setup(LOG_WARNING, o.syslog);
 		return query_main(&cfg);
 	}
-	return run(&cfg);
+	return run(&d);
 }

@@ -43,6 +43,9 @@ struct output_update {
  *	one by now; another -errno: told the log already
  * @stamp: source number @server made a comparison; @s is what the estimator got
  * @note: something happened that a reader of the log should know
+ * @broke: the counter broke: the last update is of a clock that is gone
+ * @reload: the configuration is another one; it outlives the output.  Return: 0
+ *	or -errno after an error message
  * @destroy: flush and free
  */
 struct output_ops {
@@ -50,6 +53,8 @@ struct output_ops {
 	int		(*update)(struct output *o, const struct output_update *u);
 	void		(*stamp)(struct output *o, unsigned int server, const struct ffe_stamp *s);
 	void		(*note)(struct output *o, const char *text);
+	void		(*broke)(struct output *o, bool migration);
+	int		(*reload)(struct output *o, const struct config *cfg);
 	void		(*destroy)(struct output *o);
 };
 
@@ -64,6 +69,16 @@ struct output {
 };
 
 /**
+ * output_compare() - what a stamp says about a clock
+ * @map: clock
+ * @s: stamp, of the same epoch
+ * @offset_ns: receives server's time minus the clock, at the exchange's middle [ns]
+ * @rtt_ns: receives the round-trip time without the server's part [ns]
+ */
+void output_compare(const struct ffe_map *map, const struct ffe_stamp *s, double *offset_ns,
+		    double *rtt_ns);
+
+/**
  * output_kernel_new() - the kernel module's clock
  * @fd: of /dev/ffclock, remains the caller's
  *
@@ -72,9 +87,9 @@ struct output {
 struct output *output_kernel_new(int fd);
 
 /**
- * output_log_new() - stamp and map logs
+ * output_log_new() - stamp, map and tracking logs
  * @cfg: names the files and the sources
- * @counter: for the files' headers
+ * @counter: for the files' headers; must outlive the output
  *
  * With more than one source each has a stamp file of its own, FILE.NAME or, with
  * another port than NTP's, FILE.NAME:PORT, since a replay takes the stamps of one
@@ -82,6 +97,6 @@ struct output *output_kernel_new(int fd);
  *
  * Return: the output, or NULL after an error message
  */
-struct output *output_log_new(const struct config *cfg, const struct counter *counter);
+struct output *output_log_new(const struct config *cfg, struct counter *counter);
 
 #endif /* FFCLOCKD_OUTPUT_H */

@@ -1,15 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stamp and map logs: what ffclockd --replay and the traces' scorer read.
+ * Logs: stamps and maps, which ffclockd --replay and the traces' scorer read, and
+ * tracking, which ffclock plot draws.
  *
  * stamps:	Ta Tb Te Tf	raw reading, s, s, raw reading
  * map:		raw_now T0 C0 rate
+ * tracking:	S time source rtt_ns offset_ns		a stamp, against the clock so far
+ *		U time bound_ns error_ns rate_ppm status	an update
+ *		E time text				something happened
+ *
+ * Times in tracking are UTC [s since 1970] by the clock itself; an E line's is
+ * CLOCK_REALTIME, since the clock may be what is lost.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "log.h"
 #include "ntp_packet.h"
@@ -22,6 +30,13 @@ struct output_log {
 	struct output	base;
 	FILE		*stamps[CONFIG_SOURCES_MAX];
 	FILE		*map;
+	FILE		*tracking;
+	struct counter	*counter;
+	bool		have_last;
+	struct ffe_map	last;
+	struct source_name {
+		char	text[CONFIG_HOST_MAX];
+	} source[CONFIG_SOURCES_MAX];
 };
 
 static FILE *open_log(const char *path)
@@ -37,11 +52,37 @@ static FILE *open_log(const char *path)
 	return f;
 }
 
+static void put_time(FILE *f, char what, int64_t ns)
+{
+	fprintf(f, "%c %" PRId64 ".%09" PRId64 " ", what, ns / NSEC, ns % NSEC);
+}
+
+static void track_stamp(struct output_log *l, unsigned int server, const struct ffe_stamp *s)
+{
+	double offset, rtt;
+
+	if (!l->have_last || s->te < 0)
+		return;
+	output_compare(&l->last, s, &offset, &rtt);
+	put_time(l->tracking, 'S', s->te);
+	fprintf(l->tracking, "%s %.1f %.1f\n", l->source[server].text, rtt, offset);
+}
+
+static void track_update(struct output_log *l, const struct ffe_map *map)
+{
+	put_time(l->tracking, 'U', map->time_ns);
+	fprintf(l->tracking, "%.1f %.1f %.6f %s\n", map->bound_ns, map->est_error_ns,
+		(map->period_ns / counter_period_ns(l->counter) - 1) * 1e6,
+		ffe_status_name(map->status));
+}
+
 static void log_stamp(struct output *o, unsigned int server, const struct ffe_stamp *s)
 {
 	struct output_log *l = (struct output_log *)o;
 	FILE *f = l->stamps[server];
 
+	if (l->tracking)
+		track_stamp(l, server, s);
 	/* the format has no times before 1970, and the estimator takes none */
 	if (!f || s->tb < 0 || s->te < 0)
 		return;
@@ -55,14 +96,23 @@ static int log_update(struct output *o, const struct output_update *u)
 
 	if (l->map && u->map.status != FFE_UNSYNC)
 		replay_map_line(l->map, &u->map);
+	l->last = u->map;
+	l->have_last = u->map.status != FFE_UNSYNC;
+	if (l->tracking && l->have_last)
+		track_update(l, &u->map);
 	return 0;
 }
 
 static void log_note(struct output *o, const char *text)
 {
 	struct output_log *l = (struct output_log *)o;
+	struct timespec now;
 	unsigned int i;
 
+	if (l->tracking && !clock_gettime(CLOCK_REALTIME, &now)) {
+		put_time(l->tracking, 'E', now.tv_sec * NSEC + now.tv_nsec);
+		fprintf(l->tracking, "%s\n", text);
+	}
 	for (i = 0; i < CONFIG_SOURCES_MAX; i++)
 		if (l->stamps[i])
 			fprintf(l->stamps[i], "# %s\n", text);
@@ -70,26 +120,34 @@ static void log_note(struct output *o, const char *text)
 		fprintf(l->map, "# %s\n", text);
 }
 
-static void log_destroy(struct output *o)
+static void log_broke(struct output *o, bool migration)
 {
-	struct output_log *l = (struct output_log *)o;
-	unsigned int i;
-
-	for (i = 0; i < CONFIG_SOURCES_MAX; i++)
-		if (l->stamps[i])
-			fclose(l->stamps[i]);
-	if (l->map)
-		fclose(l->map);
-	free(l);
+	(void)migration;
+	((struct output_log *)o)->have_last = false;
 }
 
-static const struct output_ops log_ops = {
-	.name		= "log",
-	.update		= log_update,
-	.stamp		= log_stamp,
-	.note		= log_note,
-	.destroy	= log_destroy,
-};
+static void close_files(struct output_log *l)
+{
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_SOURCES_MAX; i++) {
+		if (l->stamps[i])
+			fclose(l->stamps[i]);
+		l->stamps[i] = NULL;
+	}
+	if (l->map)
+		fclose(l->map);
+	if (l->tracking)
+		fclose(l->tracking);
+	l->map = NULL;
+	l->tracking = NULL;
+}
+
+static void log_destroy(struct output *o)
+{
+	close_files((struct output_log *)o);
+	free(o);
+}
 
 /* FILE, or with several sources FILE.NAME, FILE.NAME:PORT, FILE.NAME.2 of a pool */
 static void stamp_path(const struct config *cfg, unsigned int i, char *path, size_t len)
@@ -115,38 +173,78 @@ static void stamp_path(const struct config *cfg, unsigned int i, char *path, siz
 	snprintf(path, len, "%s.%s%s%s", cfg->log_stamps, name, port, slot);
 }
 
-struct output *output_log_new(const struct config *cfg, const struct counter *counter)
+/* Return: 0, or -EIO after an error message: those that could be opened are open */
+static int open_files(struct output_log *l, const struct config *cfg)
+{
+	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 24];
+	double period = counter_period_ns(l->counter);
+	const char *name = counter_name(l->counter);
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < cfg->n_sources; i++)
+		memcpy(l->source[i].text, cfg->sources[i].name, sizeof(l->source[i].text));
+	for (i = 0; *cfg->log_stamps && i < cfg->n_sources; i++) {
+		stamp_path(cfg, i, path, sizeof(path));
+		l->stamps[i] = open_log(path);
+		if (!l->stamps[i]) {
+			err = -EIO;
+			continue;
+		}
+		fprintf(l->stamps[i], "# ffclockd stamps: source %s, counter %s\n"
+			"# period_ns %.9f\n"
+			"# Ta[raw] Tb[unix s] Te[unix s] Tf[raw]\n", cfg->sources[i].name, name,
+			period);
+	}
+	if (*cfg->log_map) {
+		l->map = open_log(cfg->log_map);
+		err = l->map ? err : -EIO;
+	}
+	if (l->map)
+		fprintf(l->map, "# ffclockd map: counter %s\n# period_ns %.9f\n"
+			"# raw_now T0[raw] C0[unix s] rate[1e-9 s per count]\n", name, period);
+	if (*cfg->log_tracking) {
+		l->tracking = open_log(cfg->log_tracking);
+		err = l->tracking ? err : -EIO;
+	}
+	if (l->tracking)
+		fprintf(l->tracking, "# ffclockd tracking: counter %s\n# period_ns %.9f\n"
+			"# S time source rtt_ns offset_ns; U time bound_ns error_ns rate_ppm status; "
+			"E time text\n", name, period);
+	return err;
+}
+
+/* Also what a rotation of the logs needs: the files are opened by name again */
+static int log_reload(struct output *o, const struct config *cfg)
+{
+	struct output_log *l = (struct output_log *)o;
+
+	close_files(l);
+	return open_files(l, cfg);
+}
+
+static const struct output_ops log_ops = {
+	.name		= "log",
+	.update		= log_update,
+	.stamp		= log_stamp,
+	.note		= log_note,
+	.broke		= log_broke,
+	.reload		= log_reload,
+	.destroy	= log_destroy,
+};
+
+struct output *output_log_new(const struct config *cfg, struct counter *counter)
 {
 	struct output_log *l = calloc(1, sizeof(*l));
-	char path[CONFIG_FILE_MAX + CONFIG_HOST_MAX + 24];
-	unsigned int i;
 
 	if (!l) {
 		log_err("out of memory");
 		return NULL;
 	}
 	l->base.ops = &log_ops;
-	for (i = 0; *cfg->log_stamps && i < cfg->n_sources; i++) {
-		stamp_path(cfg, i, path, sizeof(path));
-		l->stamps[i] = open_log(path);
-		if (!l->stamps[i])
-			goto fail;
-		fprintf(l->stamps[i], "# ffclockd stamps: source %s, counter %s\n"
-			"# period_ns %.9f\n"
-			"# Ta[raw] Tb[unix s] Te[unix s] Tf[raw]\n", cfg->sources[i].name,
-			counter_name(counter), counter_period_ns(counter));
-	}
-	if (*cfg->log_map) {
-		l->map = open_log(cfg->log_map);
-		if (!l->map)
-			goto fail;
-		fprintf(l->map, "# ffclockd map: counter %s\n# period_ns %.9f\n"
-			"# raw_now T0[raw] C0[unix s] rate[1e-9 s per count]\n",
-			counter_name(counter), counter_period_ns(counter));
-	}
-	return &l->base;
-
-fail:
+	l->counter = counter;
+	if (!open_files(l, cfg))
+		return &l->base;
 	log_destroy(&l->base);
 	return NULL;
 }

@@ -55,7 +55,7 @@ int query_main(struct config *cfg)
 		log_err("event loop: %s", strerror(errno));
 		goto close_counter;
 	}
-	q.sync = sync_new(cfg, counter, q.loop, NULL);
+	q.sync = sync_new(cfg, counter, q.loop, NULL, NULL);
 	if (!q.sync) {
 		log_err("out of memory");
 		goto free_loop;

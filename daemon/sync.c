@@ -42,14 +42,14 @@ struct peer {
 };
 
 struct sync {
-	const struct config	*cfg;
+	struct config		*cfg;		/* own copy, peers point into it */
 	struct counter		*counter;
 	struct loop		*loop;
 	struct output		*outputs;
 	struct loop_timer	refresh;
 	struct ensemble		*ens;
 	uint32_t		epoch;
-	struct peer		peers[CONFIG_SOURCES_MAX];
+	struct peer		*peers;		/* room for CONFIG_SOURCES_MAX */
 	unsigned int		n_peers;
 	bool			moved;		/* not yet told to the outputs */
 	bool			have_clock;
@@ -81,6 +81,7 @@ static void start_over(struct sync *s, enum ffe_restart_why why, const char *rea
 		.why = why, .nominal_period_ns = counter_period_ns(s->counter),
 	};
 	struct counter_mark now;
+	struct output *o;
 	char text[320];
 	unsigned int i;
 
@@ -93,6 +94,9 @@ static void start_over(struct sync *s, enum ffe_restart_why why, const char *rea
 	s->have_clock = false;
 	s->told_status = FFE_UNSYNC;
 	ens_restart(s->ens, &r);
+	for (o = s->outputs; o; o = o->next)
+		if (o->ops->broke)
+			o->ops->broke(o, why == FFE_RESTART_MIGRATION);
 	for (i = 0; i < s->n_peers; i++)
 		s->peers[i].source->ops->restart(s->peers[i].source);
 }
@@ -413,26 +417,39 @@ static int on_clock(void *arg, uint64_t counter, uint32_t epoch, struct ffe_map 
 
 /* Set-up ------------------------------------------------------------------ */
 
-void sync_free(struct sync *s)
+static void free_peers(struct peer *peers, unsigned int n)
 {
-	struct output *o, *next;
 	unsigned int i;
 
+	for (i = 0; peers && i < n; i++)
+		if (peers[i].source)
+			peers[i].source->ops->destroy(peers[i].source);
+	free(peers);
+}
+
+static void free_outputs(struct output *list)
+{
+	struct output *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		list->ops->destroy(list);
+	}
+}
+
+void sync_free(struct sync *s)
+{
 	if (!s)
 		return;
 	loop_timer_cancel(s->loop, &s->refresh);
-	for (i = 0; i < s->n_peers; i++)
-		if (s->peers[i].source)
-			s->peers[i].source->ops->destroy(s->peers[i].source);
+	free_peers(s->peers, s->n_peers);
 	ens_free(s->ens);
-	for (o = s->outputs; o; o = next) {
-		next = o->next;
-		o->ops->destroy(o);
-	}
+	free(s->cfg);
+	free_outputs(s->outputs);
 	free(s);
 }
 
-static int add_peer(struct sync *s, const struct config_source *cfg)
+static int add_peer(struct sync *s, const struct config_source *cfg, const struct state *state)
 {
 	struct ens_source es = {
 		.poll_min_s = ldexp(1, cfg->minpoll), .poll_max_s = ldexp(1, cfg->maxpoll),
@@ -443,11 +460,20 @@ static int add_peer(struct sync *s, const struct config_source *cfg)
 		.stamp = on_stamp, .moved = on_moved, .missed = on_missed, .clock = on_clock,
 		.arg = p,
 	};
+	struct ffe_prior prior;
 	int err;
 
 	p->sync = s;
 	p->cfg = cfg;
+	if (state_prior(state, cfg, loop_now(), &prior))
+		es.prior = &prior;
 	err = ens_add(s->ens, &es);
+	if (err == -EINVAL && es.prior) {
+		log_notice("source %s: the state's rate is out of range; starting without",
+			   cfg->name);
+		es.prior = NULL;
+		err = ens_add(s->ens, &es);
+	}
 	if (err < 0) {
 		log_err("source %s: the estimator refuses a counter period of %g ns: %s", cfg->name,
 			counter_period_ns(s->counter), strerror(-err));
@@ -457,52 +483,145 @@ static int add_peer(struct sync *s, const struct config_source *cfg)
 	return p->source ? 0 : -EINVAL;
 }
 
-struct sync *sync_new(const struct config *cfg, struct counter *counter, struct loop *loop,
-		      struct output *outputs)
+/* Ensemble and sources, not started; into @s when all of them could be made */
+static int make_sources(struct sync *s, const struct config *cfg, const struct state *state)
 {
 	struct ens_config ec = {
-		.nominal_period_ns = counter_period_ns(counter),
+		.nominal_period_ns = counter_period_ns(s->counter),
 		.max_distance_ns = (double)cfg->max_distance_ns,
 		.min_sources = cfg->min_sources,
 	};
+	struct ensemble *old_ens = s->ens;
+	struct peer *old_peers = s->peers;
+	unsigned int i, old_n = s->n_peers;
+	struct config *own;
+	int err = -ENOMEM;
+
+	s->n_peers = 0;
+	s->peers = calloc(CONFIG_SOURCES_MAX, sizeof(*s->peers));
+	s->ens = ens_new(&ec);
+	own = malloc(sizeof(*own));
+	if (!s->ens || !s->peers || !own) {
+		log_err("cannot set up the estimators: %s", strerror(errno));
+		goto fail;
+	}
+	*own = *cfg;
+	for (i = 0; i < cfg->n_sources; i++) {
+		err = add_peer(s, &own->sources[i], state);
+		if (err)
+			goto fail;
+	}
+	free_peers(old_peers, old_n);
+	ens_free(old_ens);
+	free(s->cfg);
+	s->cfg = own;
+	return 0;
+
+fail:
+	free_peers(s->peers, s->n_peers);
+	ens_free(s->ens);
+	free(own);
+	s->peers = old_peers;
+	s->n_peers = old_n;
+	s->ens = old_ens;
+	return err;
+}
+
+struct sync *sync_new(const struct config *cfg, struct counter *counter, struct loop *loop,
+		      struct output *outputs, const struct state *state)
+{
 	struct sync *s = calloc(1, sizeof(*s));
 	struct counter_mark now;
-	struct output *next;
-	unsigned int i;
+	int err;
 
 	if (!s) {
 		log_err("out of memory");
-		for (; outputs; outputs = next) {
-			next = outputs->next;
-			outputs->ops->destroy(outputs);
-		}
+		free_outputs(outputs);
 		return NULL;
 	}
-	s->cfg = cfg;
 	s->counter = counter;
 	s->loop = loop;
 	s->outputs = outputs;
 	s->refresh.cb = refresh;
 	s->refresh.arg = s;
-	s->ens = ens_new(&ec);
-	if (!s->ens) {
-		log_err("cannot set up the estimators: %s", strerror(errno));
-		goto fail;
-	}
-	i = (unsigned int)-counter_mark(counter, &now);
-	if (i) {
-		log_err("cannot read the counter: %s", strerror((int)i));
+	err = counter_mark(counter, &now);
+	if (err) {
+		log_err("cannot read the counter: %s", strerror(-err));
 		goto fail;
 	}
 	s->epoch = now.epoch;
-	for (i = 0; i < cfg->n_sources; i++)
-		if (add_peer(s, &cfg->sources[i]))
-			goto fail;
+	if (make_sources(s, cfg, state))
+		goto fail;
 	return s;
 
 fail:
 	sync_free(s);
 	return NULL;
+}
+
+/* Lines may have moved within the file: that is no change */
+static bool same_sources(const struct config *a, const struct config *b)
+{
+	struct config_source x, y;
+	size_t i;
+
+	if (a->n_sources != b->n_sources || a->min_sources != b->min_sources ||
+	    a->max_distance_ns != b->max_distance_ns)
+		return false;
+	for (i = 0; i < a->n_sources; i++) {
+		x = a->sources[i];
+		y = b->sources[i];
+		x.line = 0;
+		y.line = 0;
+		if (memcmp(&x, &y, sizeof(x)))
+			return false;
+	}
+	return true;
+}
+
+int sync_reload(struct sync *s, const struct config *cfg)
+{
+	struct state state;
+	struct output *o;
+	int err = 0;
+
+	if (!same_sources(s->cfg, cfg)) {
+		sync_save(s, &state);
+		err = make_sources(s, cfg, &state);
+		if (err)
+			return err;
+		s->have_clock = false;
+		s->disputed = false;
+		s->leader = 0;
+		s->told_status = FFE_UNSYNC;
+		note(s, "sources changed by a reload");
+		sync_start(s);
+	}
+	for (o = s->outputs; o; o = o->next)
+		if (o->ops->reload && o->ops->reload(o, cfg))
+			err = -EIO;
+	return err;
+}
+
+void sync_save(const struct sync *s, struct state *st)
+{
+	struct ffe_track t;
+	unsigned int i;
+
+	if (state_here(st, s->counter) || st->epoch != s->epoch) {
+		memset(st, 0, sizeof(*st));
+		return;
+	}
+	for (i = 0; i < s->n_peers; i++) {
+		const struct ffe *f = ens_estimator(s->ens, i);
+		struct state_source *q = &st->source[st->n++];
+
+		memcpy(q->name, s->peers[i].cfg->name, sizeof(q->name));
+		q->port = s->peers[i].cfg->port;
+		ffe_tracking(f, &t);
+		q->min_rtt_ns = t.min_rtt_ns > 0 ? t.min_rtt_ns : 0;
+		q->have_prior = !ffe_save_prior(f, &q->prior);
+	}
 }
 
 void sync_start(struct sync *s)

@@ -15,6 +15,7 @@
 #include "loop.h"
 #include "output.h"
 #include "source.h"
+#include "state.h"
 
 struct sync;
 
@@ -56,19 +57,36 @@ struct sync_source {
 
 /**
  * sync_new() - set up, not started
- * @cfg: must outlive it
- * @counter: likewise
+ * @cfg: copied
+ * @counter: must outlive it
  * @loop: likewise
  * @outputs: list that becomes its own
+ * @state: of an earlier run, or NULL; used during the call only
  *
  * Return: NULL after an error message, then @outputs are destroyed
  */
 struct sync *sync_new(const struct config *cfg, struct counter *counter, struct loop *loop,
-		      struct output *outputs);
+		      struct output *outputs, const struct state *state);
 void sync_free(struct sync *s);
 
 /* Start the sources */
 void sync_start(struct sync *s);
+
+/**
+ * sync_reload() - the configuration is another one
+ * @s: synchronisation
+ * @cfg: copied; outputs may keep a pointer
+ *
+ * When sources changed they are all made anew, with the rates known so far; the
+ * outputs keep the last clock until there is a new one.
+ *
+ * Return: 0; -EIO: an output could not follow and told the log; another -errno
+ * after an error message: nothing changed
+ */
+int sync_reload(struct sync *s, const struct config *cfg);
+
+/* What a later run may start from; no sources in it while the counter is broken */
+void sync_save(const struct sync *s, struct state *st);
 
 /**
  * sync_check_counter() - the kernel reports that something changed

@@ -25,12 +25,17 @@ static const struct command {
 	{ "migration",	cmd_migration,	"history of disruptions" },
 	{ "frequency",	cmd_frequency,	"[--drop | --apply]: CLOCK_REALTIME's, from NTP" },
 	{ "run",	cmd_run,	"[--] PROGRAM...: with CLOCK_REALTIME from the page" },
+	{ "tracking",	cmd_tracking,	"what ffclockd knows of the clock" },
+	{ "sources",	cmd_sources,	"ffclockd's sources and what they count for" },
+	{ "stamps",	cmd_stamps,	"[N]: its last exchanges" },
+	{ "reload",	cmd_reload,	"make it read its configuration again" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 
 static const struct argp_option argp_options[] = {
 	{ "json", 'j', 0, 0, "Print JSON", 0 },
 	{ "page", 'p', "FILE", 0, "Read a VMClock page from FILE, not " FFCLOCK_DEV, 0 },
+	{ "socket", 's', "FILE", 0, "Control socket of ffclockd", 0 },
 	{ 0 }
 };
 
@@ -49,6 +54,9 @@ static error_t parse_opt(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'p':
 		a->o.page = arg;
+		return 0;
+	case 's':
+		a->o.socket = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		a->first = state->next - 1;
@@ -156,7 +164,7 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
-	/* --json and --page are understood behind the command, too, but not behind
+	/* --json, --page and --socket are understood behind the command, too, but not behind
 	 * the name of a program, whose they may be
 	 */
 	for (i = a.first + 1; i < (size_t)argc && strcmp(argv[i], "--") &&
@@ -168,6 +176,9 @@ int main(int argc, char **argv)
 			used = 1;
 		} else if (!strcmp(argv[i], "--page") && i + 1 < (size_t)argc) {
 			a.o.page = argv[i + 1];
+			used = 2;
+		} else if (!strcmp(argv[i], "--socket") && i + 1 < (size_t)argc) {
+			a.o.socket = argv[i + 1];
 			used = 2;
 		}
 		if (!used) {

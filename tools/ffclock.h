@@ -15,10 +15,12 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_UNSYNC = 3 };
 /**
  * struct options - what every subcommand may use
  * @page: a page file to read instead of the device, or NULL
+ * @socket: control socket of ffclockd, or NULL for the usual one
  * @json: print JSON
  */
 struct options {
 	const char *page;
+	const char *socket;
 	bool json;
 };
 
@@ -43,6 +45,10 @@ int cmd_wait(const struct options *o, int argc, char **argv);
 int cmd_migration(const struct options *o, int argc, char **argv);
 int cmd_frequency(const struct options *o, int argc, char **argv);
 int cmd_run(const struct options *o, int argc, char **argv);
+int cmd_tracking(const struct options *o, int argc, char **argv);
+int cmd_sources(const struct options *o, int argc, char **argv);
+int cmd_stamps(const struct options *o, int argc, char **argv);
+int cmd_reload(const struct options *o, int argc, char **argv);
 int cmd_bench(const struct options *o, int argc, char **argv);
 
 #endif /* TOOLS_FFCLOCK_H */

@@ -14,10 +14,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "ntp_packet.h"
@@ -39,14 +41,18 @@ struct output_log {
 	} source[CONFIG_SOURCES_MAX];
 };
 
-static FILE *open_log(const char *path)
+/* @user: who will have to open it again after a rotation, "" or unknown: we */
+static FILE *open_log(const char *path, const char *user)
 {
+	struct passwd *pw = *user && !geteuid() ? getpwnam(user) : NULL;
 	FILE *f = fopen(path, "ae");
 
 	if (!f) {
 		log_err("%s: %s", path, strerror(errno));
 		return NULL;
 	}
+	if (pw && fchown(fileno(f), pw->pw_uid, pw->pw_gid))
+		log_warn("%s: cannot give it to %s: %s", path, user, strerror(errno));
 	/* whole lines, so that somebody can follow the file */
 	setvbuf(f, NULL, _IOLBF, 0);
 	return f;
@@ -186,7 +192,7 @@ static int open_files(struct output_log *l, const struct config *cfg)
 		memcpy(l->source[i].text, cfg->sources[i].name, sizeof(l->source[i].text));
 	for (i = 0; *cfg->log_stamps && i < cfg->n_sources; i++) {
 		stamp_path(cfg, i, path, sizeof(path));
-		l->stamps[i] = open_log(path);
+		l->stamps[i] = open_log(path, cfg->user);
 		if (!l->stamps[i]) {
 			err = -EIO;
 			continue;
@@ -197,14 +203,14 @@ static int open_files(struct output_log *l, const struct config *cfg)
 			period);
 	}
 	if (*cfg->log_map) {
-		l->map = open_log(cfg->log_map);
+		l->map = open_log(cfg->log_map, cfg->user);
 		err = l->map ? err : -EIO;
 	}
 	if (l->map)
 		fprintf(l->map, "# ffclockd map: counter %s\n# period_ns %.9f\n"
 			"# raw_now T0[raw] C0[unix s] rate[1e-9 s per count]\n", name, period);
 	if (*cfg->log_tracking) {
-		l->tracking = open_log(cfg->log_tracking);
+		l->tracking = open_log(cfg->log_tracking, cfg->user);
 		err = l->tracking ? err : -EIO;
 	}
 	if (l->tracking)

@@ -43,13 +43,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (i = 0; i < len; i++)
 		CHECK(said[i] == '\n' || (said[i] >= ' ' && said[i] < 0x7f));
 	if (!ret) {
-		CHECK(a.n_servers >= 1 && a.n_servers <= CONFIG_SERVERS_MAX);
-		for (i = 0; i < a.n_servers; i++) {
-			CHECK(strlen(a.servers[i].host) < CONFIG_HOST_MAX && a.servers[i].port);
-			CHECK(a.servers[i].minpoll >= CONFIG_POLL_LO);
-			CHECK(a.servers[i].minpoll <= a.servers[i].maxpoll);
-			CHECK(a.servers[i].maxpoll <= CONFIG_POLL_HI);
+		CHECK(a.n_sources >= 1 && a.n_sources <= CONFIG_SOURCES_MAX);
+		CHECK(a.min_sources >= 1 && a.min_sources <= a.n_sources);
+		for (i = 0; i < a.n_sources; i++) {
+			CHECK(memchr(a.sources[i].name, '\0', CONFIG_HOST_MAX));
+			CHECK(a.sources[i].minpoll >= CONFIG_POLL_LO);
+			CHECK(a.sources[i].minpoll <= a.sources[i].maxpoll);
+			CHECK(a.sources[i].maxpoll <= CONFIG_POLL_HI);
 		}
+		CHECK(!a.control[0] || a.control[0] == '/');
+		CHECK(!a.state[0] || a.state[0] == '/');
+		CHECK(!a.log_tracking[0] || a.log_tracking[0] == '/');
 		CHECK(a.max_distance_ns >= 1000000 && a.max_distance_ns <= 16000000000);
 		CHECK(!a.log_map[0] || a.log_map[0] == '/');
 	}

@@ -280,7 +280,10 @@ int main(void)
 	ok(alive() && end(&ffclockd, SIGTERM) == 0, "ends with 0 on SIGTERM");
 	l = look();
 	ok((uint64_t)llabs(l.error_ns) <= l.bound_ns, "the clock runs on within its bound");
-	ok(run("ffclockd -Q -c " CONF " >" DIR "query 2>&1 && grep -q '^system clock [+-]0.000' "
-	       DIR "query") == 0, "-Q prints the system clock's offset");
+	/* chronyd serves the system clock itself: what is printed is the error */
+	ok(run("ffclockd -Q -c " CONF " >" DIR "query 2>&1 && awk '/^system clock/ { "
+	       "o = $3 < 0 ? -$3 : $3; exit !(o <= $10) } ' " DIR "query") == 0,
+	   "-Q prints the system clock's offset, which is within the bound");
+	run("sed 's/^/# /' " DIR "query");
 	return finish();
 }

@@ -63,6 +63,11 @@ static void test_defaults(void **state)
 	assert_int_equal(cfg.level, LOG_NOTICE);
 	assert_true(cfg.max_distance_ns == 3000000000);
 	assert_string_equal(said, "");
+	assert_string_equal(cfg.control, "/run/ffclock/ffclockd.sock");
+	assert_false(cfg.control_set);
+	assert_string_equal(cfg.state, "/var/lib/ffclock/ffclockd.state");
+	assert_false(cfg.state_set);
+	assert_true(cfg.sandbox);
 }
 
 static void test_everything(void **state)
@@ -80,6 +85,10 @@ static void test_everything(void **state)
 			       "log map /m#n\n"
 			       "user _ffclockd\n"
 			       "maxdistance 0.25\n"
+			       "control /run/c\n"
+			       "state none\n"
+			       "sandbox no\n"
+			       "log tracking /t\n"
 			       "verbose 3"), 0);
 	assert_int_equal(cfg.n_sources, 4);
 	assert_string_equal(cfg.sources[0].name, "fe80::1%eth0");
@@ -99,6 +108,12 @@ static void test_everything(void **state)
 	assert_string_equal(cfg.log_map, "/m#n");
 	assert_string_equal(cfg.user, "_ffclockd");
 	assert_true(cfg.max_distance_ns == 250000000);
+	assert_string_equal(cfg.control, "/run/c");
+	assert_true(cfg.control_set);
+	assert_string_equal(cfg.state, "");
+	assert_false(cfg.state_set);
+	assert_false(cfg.sandbox);
+	assert_string_equal(cfg.log_tracking, "/t");
 	assert_int_equal(cfg.level, LOG_DEBUG);
 }
 
@@ -140,6 +155,14 @@ static void test_refusals(void **state)
 	refuse("server a\nmaxdistance 0x1", "f:2: ", "0.001 to 16");
 	refuse("server a\nmaxdistance 1.2.3", "f:2: ", "0.001 to 16");
 	refuse("server a\nmaxdistance .", "f:2: ", "0.001 to 16");
+	refuse("server a\ncontrol", "f:2: ", "exactly one value");
+	refuse("server a\ncontrol x", "f:2: ", "absolute path");
+	refuse("server a\ncontrol /2345678901234567890123456789012345678901234567890123456789012345678"
+	       "90123456789012345678901234567890123456789", "f:2: ", "at most 107");
+	refuse("server a\nstate x", "f:2: ", "absolute path");
+	refuse("server a\nstate /x\nstate /y", "f:3: ", "set before");
+	refuse("server a\nsandbox maybe", "f:2: ", "yes, no");
+	refuse("server a\nlog tracking x", "f:2: ", "absolute path");
 	refuse("server a\nverbose 4", "f:2: ", "0 to 3");
 	refuse("server a\nlog map \"/a", "f:2: ", "closing");
 	refuse("server a\nlog map \"/a\"b", "f:2: ", "blank");

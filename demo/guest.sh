@@ -47,6 +47,7 @@ ffclock | hosttime)
 		{
 			echo "server 10.0.2.2 port $port minpoll 0 maxpoll 0 iburst"
 			echo "verbose 2"
+			echo "log stamps /tmp/stamps"
 		} > /tmp/ffclockd.conf
 		ffclockd -d -c /tmp/ffclockd.conf > /tmp/ffclockd.log 2>&1 &
 	fi

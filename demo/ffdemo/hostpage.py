@@ -20,6 +20,7 @@ class Teller:
     def __init__(self, machine):
         self.machine = machine
         self.told_ns = None     # host ns of the first telling after the migration
+        self.tellings = []      # (host ns, error that was told [ns]), ascending
         self.process = self._open(machine.guest)
 
     @staticmethod
@@ -28,7 +29,10 @@ class Teller:
 
     def update(self):
         """Tell the time now."""
-        self.process.tell()
+        self._note(self.process.tell())
+
+    def _note(self, answer):
+        self.tellings.append((answer["written_ns"], answer["maxerror_ns"]))
 
     def spawned(self, _dest):
         """The migration is about to begin."""
@@ -43,7 +47,9 @@ class Teller:
 
     def resumed(self):
         """The guest runs."""
-        self.told_ns = self.process.end()["written_ns"]
+        answer = self.process.end()
+        self.told_ns = answer["written_ns"]
+        self._note(answer)
 
     def close(self):
         self.process.close()

@@ -84,6 +84,7 @@ class Machine:
         self.live = None            # newest sample seen, as a row
         self.migration = None
         self.record = None          # the module's own, once the guest is at its end
+        self.stamps = ""            # ffclockd's log of exchanges, likewise
         self.teller = None          # hostpage.Teller, on a guest that is told the time
         self.answers = queue.Queue()
 
@@ -221,6 +222,7 @@ class Machine:
         self.guest.marker("end demo", 20)
         lines = self.file("/sys/kernel/ffclock/migration/history").splitlines()
         self.record = Record(lines[0]) if lines else None
+        self.stamps = self.file("/tmp/stamps")
 
     def file(self, path, patience=20):
         """A file of the guest's, as text, "" without; the probe must have ended."""
@@ -236,14 +238,15 @@ class Record:
 
     def __init__(self, line):
         words = line.split()
-        if len(words) != 11:
+        # Newer modules may add to the end.
+        if len(words) < 11:
             raise DemoError(f"unexpected line in migration/history: '{line}'")
         self.line = line
         self.sequence = int(words[0])
         self.detector, self.policy, self.source = words[1:4]
         self.flags = int(words[4], 0)
         (self.tout_ns, self.bound_ns, self.left_ns, self.lost_ns, self.freq_ppb,
-         self.delay_ns) = (int(w) for w in words[5:])
+         self.delay_ns) = (int(w) for w in words[5:11])
 
 
 def event_ns(events, name):

@@ -11,12 +11,12 @@ from xml.sax.saxutils import escape
 from .track import UNRELIABLE
 
 WIDTH = 1240
-TOP, PANEL, GAP, BOTTOM = 128, 236, 66, 52      # heights, px
+TOP, PANEL, GAP, BOTTOM = 170, 236, 78, 52      # heights, px
 LEFT, RIGHT, BETWEEN = 92, 24, 40               # widths, px
 SHARE = 0.58                                    # of the left panel
 
-OVERVIEW = (-8.0, 15.0)     # s since the guest ran again
-CLOSE = (-0.5, 0.5)
+OVERVIEW = (-6.0, 20.0)     # s since the guest ran again
+CLOSE = (-0.45, 0.45)
 
 LINEAR_NS = 100.0
 DECADES = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
@@ -25,10 +25,10 @@ NAMES = {1e2: "100 ns", 1e3: "1 us", 1e4: "10 us", 1e5: "100 us", 1e6: "1 ms",
 
 # Line colours that differ in lightness as well, for those who see fewer hues.
 SERIES = (
-    ("realtime", "CLOCK_REALTIME", "#c0392b", 2.2, ""),
-    ("monotonic", "CLOCK_MONOTONIC, gained", "#e59866", 1.6, "5 4"),
-    ("utc", "ff utc", "#1f4e9c", 2.2, ""),
-    ("mono", "ff mono, gained", "#5dade2", 1.6, "5 4"),
+    ("realtime", "CLOCK_REALTIME", "#c0392b", 2.0, ""),
+    ("monotonic", "CLOCK_MONOTONIC, what it gained", "#e59866", 1.6, "5 4"),
+    ("utc", "ff utc", "#1f4e9c", 2.0, ""),
+    ("mono", "ff mono, what it gained", "#5dade2", 1.6, "5 4"),
 )
 BAND = "#d6e4f5"
 DISRUPTED = "#fdebd0"
@@ -118,6 +118,13 @@ class Panel:
             self.out(f'<path d="{"".join(path)}" fill="none" stroke="{colour}" '
                      f'stroke-width="{width}" stroke-linejoin="round"{dashes}/>')
 
+    def dots(self, points, colour, radius):
+        """A dot for each point: where the samples are."""
+        for point in points:
+            if point is not None:
+                self.out(f'<circle cx="{self.px(point[0]):.1f}" cy="{self.py(point[1]):.1f}" '
+                         f'r="{radius}" fill="{colour}"/>')
+
     def band(self, points, colour):
         """points: (t, ns): filled from -ns to +ns, one polygon per run without None."""
         run = []
@@ -173,6 +180,8 @@ def draw(out, track, panel, ticks, labels):
     for clock, _, colour, width, dash in SERIES:
         points = series(track, panel.span, lambda p, c=clock: p.error[c], clock)
         panel.line(points, colour, width, dash)
+        if panel.span == CLOSE and not dash:
+            panel.dots(points, colour, 2.1)
     out("</g>")
     at = track.told()
     if at is not None and panel.span == CLOSE:
@@ -184,19 +193,38 @@ def draw(out, track, panel, ticks, labels):
 
 
 def legend(out, y):
-    x = LEFT
-    for _, name, colour, width, dash in SERIES:
+    """Two rows of four columns: the lines, the areas."""
+    column = (WIDTH - LEFT - RIGHT) / 4
+    for i, (_, name, colour, width, dash) in enumerate(SERIES):
+        x = LEFT + i * column
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
-        out(f'<line x1="{x}" x2="{x + 30}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
+        out(f'<line x1="{x:.1f}" x2="{x + 30:.1f}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
             f'stroke-width="{width}"{dashes}/>')
-        text(out, x + 37, y, name, 13)
-        x += 58 + 7.8 * len(name)
-    for colour, name in ((BAND, "its bound"), (DISRUPTED, "it says: unreliable"),
-                         (STOPPED, "guest stopped")):
-        out(f'<rect x="{x}" y="{y - 12}" width="22" height="15" fill="{colour}" '
+        text(out, x + 38, y, name, 13)
+    for i, (colour, name) in enumerate(((STOPPED, "guest stopped"),
+                                        (DISRUPTED, "ff utc says: unreliable"),
+                                        (BAND, "error bound of ff utc"))):
+        x = LEFT + i * column
+        out(f'<rect x="{x:.1f}" y="{y + 11}" width="30" height="14" fill="{colour}" '
             f'stroke="{FAINT}" stroke-width="0.5"/>')
-        text(out, x + 29, y, name, 13)
-        x += 46 + 7.3 * len(name)
+        text(out, x + 38, y + 23, name, 13)
+
+
+def recovery(track, clock):
+    """In words: when the clock was right again after the migration."""
+    said = []
+    for limit, name in ((1e6, "1 ms"), (1e5, "100 us"), (1e4, "10 us"), (1e3, "1 us")):
+        since = track.settled(clock, limit)
+        # Within it for the last sample only is no recovery.
+        if since is None or since > track.after[-1].t - 1:
+            break
+        when = f"{since * 1e3:.0f} ms" if since < 1 else f"{since:.1f} s"
+        if said and said[-1][1] == when:
+            said.pop()
+        said.append((name, when))
+    if not said:
+        return f"not within 1 ms in {track.after[-1].t:.0f} s"
+    return ", ".join(f"{name} after {when}" for name, when in said)
 
 
 def render(tracks, kernel):
@@ -215,12 +243,18 @@ def render(tracks, kernel):
 
     inner = WIDTH - LEFT - RIGHT - BETWEEN
     wide = round(inner * SHARE)
-    overview = [(t, f"{t:+d}" if t else "0") for t in range(-5, 16, 5)]
-    close = [(t / 10, f"{t / 10:+.1f}" if t else "0") for t in range(-4, 5, 2)]
+    overview = [(t, f"{t:+d}" if t else "0") for t in range(-5, 21, 5)]
+    close = [(t / 10, f"{t / 10:+.1f}" if t else "0") for t in range(-4, 5, 1)]
     for i, track in enumerate(tracks):
         y = TOP + i * (PANEL + GAP)
-        text(out, LEFT, y - 10, f"{track.machine.title}: stopped for "
+        text(out, LEFT, y - 26, f"{track.machine.title}: stopped for "
              f"{track.downtime_ns / 1e6:.0f} ms", 15, weight="bold")
+        x = LEFT
+        for clock, name, colour, _, dash in SERIES:
+            if not dash and track.after[-1].error[clock] is not None:
+                said = f"{name} within {recovery(track, clock)}".replace("within not", "not")
+                text(out, x, y - 8, said, 13, colour=colour)
+                x += (WIDTH - LEFT - RIGHT) / 2
         draw(out, track, Panel(out, LEFT, y, wide, PANEL, OVERVIEW), overview, True)
         draw(out, track, Panel(out, LEFT + wide + BETWEEN, y, inner - wide, PANEL, CLOSE),
              close, False)

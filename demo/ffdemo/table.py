@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The table on the terminal, and the raw data."""
 
+import textwrap
 import time
 
 from . import track as tracking
@@ -8,8 +9,7 @@ from . import track as tracking
 # Instants after the guest ran again [s], and how the columns are called.
 INSTANTS = ((None, "before"), (0.0, "1st read"), (0.1, "+0.1 s"), (1.0, "+1 s"),
             (2.0, "+2 s"), (10.0, "+10 s"))
-NAME, CELL, CLAIM = 22, 11, 26
-WIDTH = NAME + CELL * len(INSTANTS)
+NAME, CELL, WIDTH = 22, 11, 100
 
 
 def span(ns):
@@ -22,6 +22,11 @@ def span(ns):
     return f"{ns / 1e9:+.3f} s"
 
 
+def instant(t):
+    """Seconds since the guest ran again."""
+    return f"{t * 1e3:+.0f} ms" if abs(t) < 0.9995 else f"{t:+.2f} s"
+
+
 def unsigned(ns):
     return span(ns).lstrip("+")
 
@@ -32,6 +37,7 @@ def ntp_state(p):
 
 def rows(track):
     """(key, name, cell of a point)"""
+    yield "t", "read at", lambda p: instant(p.t)
     yield "realtime", "CLOCK_REALTIME", lambda p: span(p.error["realtime"])
     if track.machine.kind != "stock":
         yield "utc", "ff utc (clock id)", lambda p: span(p.error["utc"])
@@ -70,14 +76,20 @@ def section(track, results):
     if track.told() is not None:
         head += f", told after {track.told() * 1e3:.1f} ms"
     lines = [head]
-    lines.append(" " * NAME + "".join(f"{name:>{CELL}}" for name, _ in cells) + "  claim")
-    for key, name, cell in rows(track):
-        line = f"{name:<{NAME}}" + "".join(f"{cell(p):>{CELL}}" for _, p in cells)
-        for r in results:
-            if r.kind == m.kind and r.row == key:
-                line += f"  {'ok' if r.good else 'FAIL'}: {r.text}"
-        lines.append(line)
-    return lines + record(m)
+    lines.append(" " * NAME + "".join(f"{name:>{CELL}}" for name, _ in cells))
+    for _, name, cell in rows(track):
+        lines.append(f"{name:<{NAME}}" + "".join(f"{cell(p):>{CELL}}" for _, p in cells))
+    lines += record(m)
+    for r in results:
+        if r.kind == m.kind:
+            lines += claim(r)
+    return lines
+
+
+def claim(r):
+    """A claim and what was seen, as lines."""
+    return textwrap.wrap(f"{r.text}: {r.seen}", WIDTH, initial_indent="ok    " if r.good
+                         else "FAIL  ", subsequent_indent=" " * 6)
 
 
 def record(m):
@@ -137,8 +149,6 @@ def render(tracks, results, kernel):
     for track in tracks:
         lines += section(track, results) + [""]
     failed = [r for r in results if not r.good]
-    for r in failed:
-        lines.append(f"FAIL {r.kind} {r.row}: {r.text}: {r.seen}")
     lines.append(f"{len(results) - len(failed)} of {len(results)} claims hold")
     return "\n".join(lines)
 

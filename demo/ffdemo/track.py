@@ -7,6 +7,7 @@ last sample before the migration: negative is lost.
 """
 
 import dataclasses
+import statistics
 
 ABSOLUTE = ("realtime", "utc", "page")
 RELATIVE = ("monotonic", "mono", "diff")
@@ -16,6 +17,10 @@ STATUS = ("unknown", "initial", "sync", "freerun", "unreliable")
 UNRELIABLE = 4
 # include/uapi/linux/timex.h
 STA_UNSYNC = 0x40
+# What an oscillator and its kernel's calibration may be off by
+OSCILLATOR = 100e-6
+# selftests/guest/lib/vmclockpage.c: RATE_ERROR
+TOLD_RATE = 1e-7
 # kernel/time/ntp.c: NTP_PHASE_LIMIT, what it sets maxerror and esterror to [us]
 PHASE_LIMIT_US = 16_000_000
 
@@ -32,6 +37,27 @@ class Point:
 
     def __getitem__(self, name):
         return self.row[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exchange:
+    """One of the NTP client's: when its answer came, and how long that took."""
+
+    t: float            # s since the guest ran again
+    rtt_ns: float       # round trip, without the server's own time
+
+
+def parse_stamps(text):
+    """Lines "Ta Tb Te Tf" of ffclockd's log as (Ta, Tf, Te - Tb [ns])."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) != 4 or line.startswith("#"):
+            continue
+        tb, te = (int(s) * 1_000_000_000 + int(ns) for s, ns in
+                  (w.split(".") for w in words[1:3]))
+        found.append((int(words[0]), int(words[3]), te - tb))
+    return found
 
 
 class Track:
@@ -54,12 +80,20 @@ class Track:
         self.resume_ns = after.host(self.switch_tsc, rate)[0]
         self.downtime_ns = self.resume_ns - before.host(self.switch_tsc, rate)[0]
 
-        self.points = [self._point(row, before, after, rate) for row in rows]
+        self.points = [self._point(row, rate) for row in rows]
         self.before = [p for p in self.points if p.t < 0]
         self.after = [p for p in self.points if p.t >= 0]
         self._settle_relative()
+        self.exchanges = [
+            Exchange((self._truth(tf).host(tf, rate)[0] - self.resume_ns) / 1e9,
+                     (tf - ta) * rate - there)
+            for ta, tf, there in parse_stamps(machine.stamps)]
 
-    def _point(self, row, before, after, rate):
+    def _truth(self, tsc):
+        before, after = self.machine.truths
+        return after if tsc >= self.switch_tsc else before
+
+    def _point(self, row, rate):
         error = {}
         host = {}
         bounds = {}
@@ -68,8 +102,7 @@ class Track:
                 error[clock] = None
                 continue
             tsc = row[f"{clock}_tsc"]
-            truth = after if tsc >= self.switch_tsc else before
-            host[clock], bound = truth.host(tsc, rate)
+            host[clock], bound = self._truth(tsc).host(tsc, rate)
             error[clock] = row[clock] - host[clock]
             bounds[clock] = bound + row[f"{clock}_width"] * rate / 2
         t = (host["realtime"] - self.resume_ns) / 1e9
@@ -100,6 +133,52 @@ class Track:
         """When the host told the time anew [s]; None where it does not."""
         teller = self.machine.teller
         return (teller.told_ns - self.resume_ns) / 1e9 if teller else None
+
+    def quiet(self):
+        """Points during which no parameters were replaced.
+
+        All that a sample holds is then from the same parameters.
+        """
+        return [p for q, p in zip(self.points, self.points[1:])
+                if p["updates"] == q["updates"] and (q.t < 0) == (p.t < 0)]
+
+    def pause(self, begin, end):
+        """The longest that the guest did not sample within a span [s].
+
+        What a guest sleeps for between two samples is in it, and what a busy host
+        did not let it run for.
+        """
+        times = [p.t for p in self.after if begin <= p.t <= end]
+        edges = [begin] + times + [end]
+        return max(b - a for a, b in zip(edges, edges[1:]))
+
+    def knowable(self, t):
+        """What a plain NTP client is off by at t [ns] at most, or None.
+
+        It takes the exchanges since the guest ran again as they come: half the round
+        trip of a typical one, and what its oscillator did since the last.
+        """
+        since = [e for e in self.exchanges if 0 <= e.t <= t]
+        if not since:
+            return None
+        return (statistics.median(e.rtt_ns for e in since) / 2 +
+                OSCILLATOR * (t - since[-1].t) * 1e9)
+
+    def told_error(self, t):
+        """The error [ns] of the line that the host had told last before t [s]."""
+        at = self.resume_ns + t * 1e9
+        # The guest may not have seen the last one yet.
+        used = [x for x in self.machine.teller.tellings
+                if self.machine.teller.told_ns <= x[0] <= at][-2:]
+        return max((error + TOLD_RATE * (at - ns) for ns, error in used), default=0.0)
+
+    def drift(self, clock, begin):
+        """|rate of the clock against the host| from begin on to the migration."""
+        used = [p for p in self.before if p.t >= begin and p.error[clock] is not None]
+        if len(used) < 2:
+            return 0.0
+        a, b = used[0], used[-1]
+        return abs(b.error[clock] - a.error[clock]) / max(1.0, (b.t - a.t) * 1e9)
 
     def settled(self, clock, limit_ns):
         """s from which on the clock stays within limit_ns, or None.

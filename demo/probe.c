@@ -14,9 +14,12 @@
  * Commands on standard input, one a line:
  *
  *	every MS	take a sample that often, 1..1000
+ *	timer NS	an absolute CLOCK_REALTIME timer for that time [ns]
+ *	clock NS TSC NS_PER_TICK	set CLOCK_REALTIME so that it was NS at that TSC
  *	set		set CLOCK_REALTIME from the feed-forward clock, once, and
  *			NTP's state as an NTP client does that has just done so
  *	send PORT	all samples to TCP port PORT of the host
+ *	file PORT NAME	the same with a file
  *	quit
  *
  * On standard output: "live" and the newest sample, once a second; an answer to
@@ -118,6 +121,8 @@ struct reading {
  * @ntp_maxerror: [us]
  * @ntp_esterror: [us]
  * @cancelled: times the timer was cancelled so far
+ * @fired: timers of command "timer" that expired so far
+ * @fired_tsc: TSC when the last of these did
  */
 struct sample {
 	char		why;
@@ -134,6 +139,8 @@ struct sample {
 	long		ntp_maxerror;
 	long		ntp_esterror;
 	unsigned int	cancelled;
+	unsigned int	fired;
+	uint64_t	fired_tsc;
 };
 
 /**
@@ -144,6 +151,9 @@ struct sample {
  * @page: its page, NULL without
  * @timer: timerfd that is cancelled when CLOCK_REALTIME is set
  * @cancelled: times that happened
+ * @alarm: timerfd of command "timer"
+ * @fired: times it expired
+ * @fired_tsc: TSC when it last did
  * @samples: kept, @n of them
  * @period_ns: time between samples
  */
@@ -154,6 +164,9 @@ struct probe {
 	const struct ffclock_page	*page;
 	int				timer;
 	unsigned int			cancelled;
+	int				alarm;
+	unsigned int			fired;
+	uint64_t			fired_tsc;
 	struct sample			*samples;
 	size_t				n;
 	int64_t				period_ns;
@@ -280,6 +293,26 @@ static bool look_at_timer(struct probe *p)
 	return true;
 }
 
+/* The absolute timer: an ordinary one, which nothing cancels */
+static int set_alarm(struct probe *p, int64_t ns)
+{
+	struct itimerspec its = {
+		.it_value = { .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC },
+	};
+
+	return timerfd_settime(p->alarm, TFD_TIMER_ABSTIME, &its, NULL) ? -errno : 0;
+}
+
+static void look_at_alarm(struct probe *p)
+{
+	uint64_t expired;
+
+	if (read(p->alarm, &expired, sizeof(expired)) != sizeof(expired))
+		return;
+	p->fired_tsc = tsc_ordered();
+	p->fired += (unsigned int)expired;
+}
+
 static void take(struct probe *p, struct sample *s, char why)
 {
 	struct timex tx;
@@ -310,6 +343,8 @@ static void take(struct probe *p, struct sample *s, char why)
 		s->ntp_maxerror = tx.maxerror;
 		s->ntp_esterror = tx.esterror;
 		s->cancelled = p->cancelled;
+		s->fired = p->fired;
+		s->fired_tsc = p->fired_tsc;
 		if (s->sequence == before)
 			return;
 	}
@@ -323,7 +358,7 @@ static void write_header(FILE *f)
 	for (int c = 0; c < PROBE_NR; c++)
 		fprintf(f, ",%s,%s_tsc,%s_width", clock_names[c], clock_names[c], clock_names[c]);
 	fprintf(f, ",status,epoch,bound_ns,sequence,updates,ntp_status,ntp_state,ntp_freq,"
-		"ntp_offset,ntp_maxerror,ntp_esterror,cancelled\n");
+		"ntp_offset,ntp_maxerror,ntp_esterror,cancelled,fired,fired_tsc\n");
 }
 
 static void write_sample(const struct probe *p, FILE *f, const struct sample *s)
@@ -345,15 +380,16 @@ static void write_sample(const struct probe *p, FILE *f, const struct sample *s)
 	else
 		fprintf(f, ",%u,%u,%" PRIu64 ",%" PRIu64 ",%" PRIu64, s->status, s->epoch,
 			s->bound_ns, s->sequence, s->updates);
-	fprintf(f, ",%d,%d,%ld,%ld,%ld,%ld,%u\n", s->ntp_status, s->ntp_state, s->ntp_freq,
-		s->ntp_offset, s->ntp_maxerror, s->ntp_esterror, s->cancelled);
+	fprintf(f, ",%d,%d,%ld,%ld,%ld,%ld,%u,%u,%" PRIu64 "\n", s->ntp_status, s->ntp_state,
+		s->ntp_freq, s->ntp_offset, s->ntp_maxerror, s->ntp_esterror, s->cancelled,
+		s->fired, s->fired_tsc);
 }
 
-static int send_samples(const struct probe *p, int port)
+/* A stream to the host; its error if there is none */
+static int open_stream(int port, FILE **out)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int fd, ret;
-	FILE *f;
 
 	inet_pton(AF_INET, HOST, &sa.sin_addr);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -364,11 +400,46 @@ static int send_samples(const struct probe *p, int port)
 		close(fd);
 		return ret;
 	}
-	f = fdopen(fd, "w");
-	if (!f) {
+	*out = fdopen(fd, "w");
+	if (!*out) {
 		close(fd);
 		return -ENOMEM;
 	}
+	return 0;
+}
+
+static int send_file(int port, const char *name)
+{
+	char buffer[4096];
+	FILE *in, *out;
+	size_t got;
+	int ret;
+
+	in = fopen(name, "re");
+	if (!in)
+		return -errno;
+	ret = open_stream(port, &out);
+	if (ret) {
+		fclose(in);
+		return ret;
+	}
+	while ((got = fread(buffer, 1, sizeof(buffer), in)) > 0)
+		fwrite(buffer, 1, got, out);
+	ret = ferror(in) || ferror(out) ? -EIO : 0;
+	fclose(in);
+	if (fclose(out))
+		ret = ret ? ret : -errno;
+	return ret;
+}
+
+static int send_samples(const struct probe *p, int port)
+{
+	FILE *f;
+	int ret;
+
+	ret = open_stream(port, &f);
+	if (ret)
+		return ret;
 	write_header(f);
 	for (size_t i = 0; i < p->n; i++)
 		write_sample(p, f, &p->samples[i]);
@@ -415,6 +486,17 @@ static int set_realtime(struct probe *p)
 	return adjtimex(&tx) < 0 ? -errno : 0;
 }
 
+/* CLOCK_REALTIME was ns at that TSC, which counts so many ns a tick */
+static int set_clock(int64_t ns, uint64_t tsc, double tick)
+{
+	struct timespec ts;
+
+	ns += (int64_t)((double)(int64_t)(tsc_ordered() - tsc) * tick);
+	ts.tv_sec = ns / NSEC_PER_SEC;
+	ts.tv_nsec = ns % NSEC_PER_SEC;
+	return clock_settime(CLOCK_REALTIME, &ts) ? -errno : 0;
+}
+
 static void answer(const char *command, int ret)
 {
 	if (ret)
@@ -427,6 +509,10 @@ static void answer(const char *command, int ret)
 /* One command; false: that was the last one */
 static bool obey(struct probe *p, char *line)
 {
+	char name[128] = "";
+	uint64_t tsc = 0;
+	int64_t ns = 0;
+	double tick = 0;
 	int value = 0;
 
 	line[strcspn(line, "\r\n")] = '\0';
@@ -440,6 +526,12 @@ static bool obey(struct probe *p, char *line)
 		answer("every", value >= 1 && value <= 1000 ? 0 : -ERANGE);
 	} else if (sscanf(line, "send %d", &value) == 1) {
 		answer("send", value > 0 && value < 65536 ? send_samples(p, value) : -ERANGE);
+	} else if (sscanf(line, "file %d %127s", &value, name) == 2) {
+		answer("file", value > 0 && value < 65536 ? send_file(value, name) : -ERANGE);
+	} else if (sscanf(line, "timer %" SCNd64, &ns) == 1) {
+		answer("timer", set_alarm(p, ns));
+	} else if (sscanf(line, "clock %" SCNd64 " %" SCNu64 " %lf", &ns, &tsc, &tick) == 3) {
+		answer("clock", set_clock(ns, tsc, tick));
 	} else if (!strcmp(line, "set")) {
 		answer("set", set_realtime(p));
 	} else if (*line) {
@@ -501,8 +593,9 @@ int main(int argc, char **argv)
 	p.has[PROBE_MONOTONIC] = true;
 	open_ffclock(&p);
 	p.timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	p.alarm = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	p.samples = calloc(SAMPLES_MAX, sizeof(*p.samples));
-	if (p.timer < 0 || !p.samples)
+	if (p.timer < 0 || p.alarm < 0 || !p.samples)
 		die("%s", strerror(errno));
 	arm(&p);
 	printf("columns ");
@@ -515,6 +608,7 @@ int main(int argc, char **argv)
 			{ .fd = STDIN_FILENO, .events = POLLIN },
 			{ .fd = p.timer, .events = POLLIN },
 			{ .fd = p.dev, .events = POLLIN },
+			{ .fd = p.alarm, .events = POLLIN },
 		};
 		int64_t wait = next - now_ns();
 		char why = 't';
@@ -523,7 +617,7 @@ int main(int argc, char **argv)
 			struct timespec ts = { .tv_nsec = wait % NSEC_PER_SEC,
 					       .tv_sec = wait / NSEC_PER_SEC };
 
-			if (ppoll(fds, 3, &ts, NULL) < 0)
+			if (ppoll(fds, 4, &ts, NULL) < 0)
 				die("poll: %s", strerror(errno));
 			if (fds[2].revents & POLLIN) {
 				drain(&p);
@@ -532,6 +626,7 @@ int main(int argc, char **argv)
 		}
 		if (look_at_timer(&p))
 			why = 'c';
+		look_at_alarm(&p);
 		if (fds[0].revents) {
 			ssize_t got = read(STDIN_FILENO, input + filled,
 					   sizeof(input) - 1 - filled);

@@ -10,6 +10,7 @@ TSC.  A migration begins another such relation: a *generation*.
 import bisect
 import csv
 import queue
+import shlex
 import socket
 import statistics
 import time
@@ -75,8 +76,9 @@ class Truth:
 class Machine:
     """A lab guest that runs ffdemo-guest."""
 
-    def __init__(self, guest, kind, title):
+    def __init__(self, guest, kind, title, extra=lambda generation: ""):
         self.guest = guest
+        self.extra = extra          # more QEMU arguments of a generation
         self.kind = kind
         self.title = title
         self.truths = [Truth()]
@@ -85,6 +87,7 @@ class Machine:
         self.migration = None
         self.record = None          # the module's own, once the guest is at its end
         self.stamps = ""            # ffclockd's log of exchanges, likewise
+        self.saved = None           # guest that is in a file now
         self.teller = None          # hostpage.Teller, on a guest that is told the time
         self.answers = queue.Queue()
 
@@ -167,16 +170,71 @@ class Machine:
 
         try:
             self.guest, self.migration = old.migrate(
-                qemu=f"{old.config.qemu} -S", arrived=arrived,
+                qemu=f"{self.extra(old.generation + 1)} -S", arrived=arrived,
                 spawned=teller and teller.spawned)
             if teller:
                 teller.resumed()
         except GuestError as err:
             raise DemoError(f"guest '{self.title}': {err}\nSee {old.path('qemu')}.") from None
+        self._migrated(old)
+
+    def _migrated(self, old):
+        """It runs in another process now."""
         self.truths[-1].stopped_ns = event_ns(old.qmp.events, "STOP")
         self.truths.append(Truth())
         self.truths[-1].resumed_ns = event_ns(self.guest.qmp.events, "RESUME")
         self.relate()
+
+    def save(self):
+        """Stop it, its state in a file; returns when that was [s]."""
+        self.guest.qmp.events.clear()
+        if self.teller:
+            self.teller.spawned(None)
+        try:
+            self.guest.save(self.guest.path("state"))
+        except GuestError as err:
+            raise DemoError(f"guest '{self.title}' cannot be saved: {err}\n"
+                            f"See {self.guest.path('qemu')}.") from None
+        return event_ns(self.guest.qmp.events, "STOP") / 1e9
+
+    def load(self, patience=60):
+        """A new QEMU with what is in the file; resume() lets it run."""
+        old = self.guest
+        state = old.path("state")
+        self.saved = old
+        self.guest = old.successor(qemu=f"{self.extra(old.generation + 1)} -S")
+        try:
+            self.guest.spawn(f"exec:cat {shlex.quote(str(state))}")
+            deadline = time.monotonic() + patience
+            while self.guest.qmp.command("query-status")["status"] == "inmigrate":
+                if time.monotonic() > deadline:
+                    raise GuestError(f"state not read in {patience} s")
+                time.sleep(0.01)
+        except GuestError as err:
+            raise DemoError(f"guest '{self.title}': {err}\n"
+                            f"See {self.guest.path('qemu')}.") from None
+        finally:
+            state.unlink(missing_ok=True)
+        old.hand_over(self.guest)
+
+    def resume(self, at):
+        """Carry on at that time [s]; settle() follows when there is time for it."""
+        if self.teller:
+            self.teller.arrived(self.guest)
+        time.sleep(max(0.0, at - time.time()))
+        try:
+            self.guest.qmp.command("cont")
+            self.guest.wait_running()
+            if self.teller:
+                self.teller.resumed()
+        except GuestError as err:
+            raise DemoError(f"guest '{self.title}': {err}\n"
+                            f"See {self.guest.path('qemu')}.") from None
+
+    def settle(self):
+        """After resume(): where it is now on the host's time."""
+        self._migrated(self.saved)
+        self.saved = None
 
     def rate(self):
         """ns per TSC tick: the host's TSC, so the same for all generations."""

@@ -60,37 +60,54 @@ def parse_stamps(text):
     return found
 
 
-class Track:
-    """A guest's points around its migration."""
+def switch(truths, i, rate):
+    """The TSC at which a guest went from generation i to i + 1, and its error [ticks].
 
-    def __init__(self, machine, rows):
+    The guest's TSC stands still while it does not run.  QEMU tells of the stop some
+    0.1 ms after it, and of the start that much before: the TSC is between the two
+    that follow, and in their middle here.
+    """
+    before, after = truths[i:i + 2]
+    early = after.tsc(after.resumed_ns, rate)
+    late = before.tsc(before.stopped_ns, rate)
+    return (early + late) // 2, abs(late - early) / 2
+
+
+class Track:
+    """A guest's points around a migration: from generation first to the next."""
+
+    def __init__(self, machine, rows, first=0):
         self.machine = machine
         for truth in machine.truths:
             truth.prune()
         rate = machine.rate()
         self.ns_per_tick = rate
-        before, after = machine.truths
-        # The guest's TSC stands still while it does not run.  QEMU tells of
-        # the stop some 0.1 ms after it, and of the start that much before:
-        # the TSC is between the two that follow, and in their middle here.
-        early = after.tsc(after.resumed_ns, rate)
-        late = before.tsc(before.stopped_ns, rate)
-        self.switch_tsc = (early + late) // 2
-        self.switch_bound_ns = abs(late - early) / 2 * rate
+        truths = machine.truths
+        self.truths = before, after = truths[first:first + 2]
+        self.switch_tsc, error = switch(truths, first, rate)
+        self.switch_bound_ns = error * rate
         self.resume_ns = after.host(self.switch_tsc, rate)[0]
         self.downtime_ns = self.resume_ns - before.host(self.switch_tsc, rate)[0]
 
-        self.points = [self._point(row, rate) for row in rows]
+        # Other migrations are other tracks'.
+        begin = switch(truths, first - 1, rate)[0] if first else 0
+        self.end_tsc = switch(truths, first + 1, rate)[0] if first + 2 < len(truths) else 1 << 64
+        self.points = [self._point(row, rate) for row in rows
+                       if begin <= row["realtime_tsc"] < self.end_tsc]
         self.before = [p for p in self.points if p.t < 0]
         self.after = [p for p in self.points if p.t >= 0]
         self._settle_relative()
         self.exchanges = [
-            Exchange((self._truth(tf).host(tf, rate)[0] - self.resume_ns) / 1e9,
+            Exchange(self.host_s(tf),
                      (tf - ta) * rate - there)
-            for ta, tf, there in parse_stamps(machine.stamps)]
+            for ta, tf, there in parse_stamps(machine.stamps) if begin <= ta and tf < self.end_tsc]
+
+    def host_s(self, tsc):
+        """When that was, in seconds since the guest ran again."""
+        return (self._truth(tsc).host(tsc, self.ns_per_tick)[0] - self.resume_ns) / 1e9
 
     def _truth(self, tsc):
-        before, after = self.machine.truths
+        before, after = self.truths
         return after if tsc >= self.switch_tsc else before
 
     def _point(self, row, rate):

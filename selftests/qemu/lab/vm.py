@@ -359,7 +359,7 @@ class Guest:
         for end in (self.channel, self.qmp and self.qmp.lines):
             if end:
                 end.close()
-        for suffix in ("qmp", "channel"):
+        for suffix in ("qmp", "channel", "migrate"):
             self.path(suffix).unlink(missing_ok=True)
 
     def console(self):
@@ -443,6 +443,11 @@ class Guest:
                 break
             dest.channel.earlier.append(line)
 
+    def hand_over(self, dest):
+        """The guest runs there now: end what is left of this process."""
+        self._drain_into(dest)
+        self.kill()
+
     def save(self, file, timeout=60):
         """Save the machine's state to file and end this QEMU."""
         self.qmp.command("migrate", uri=f"exec:cat > {shlex.quote(str(file))}")
@@ -457,8 +462,7 @@ class Guest:
         if spawned:
             spawned(dest)
         dest.wait_running(timeout)
-        self._drain_into(dest)
-        self.kill()
+        self.hand_over(dest)
         return dest
 
     # -- interactive -------------------------------------------------------

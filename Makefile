@@ -100,9 +100,12 @@ check-migration:
 # ---- demo ------------------------------------------------------------------
 
 # KERNEL=7.2 and the like; demo/run --help has more.  Python is among the deps.
-.PHONY: demo
+.PHONY: demo compare
 demo: deps
 	demo/run $(if $(KERNEL),--kernel $(KERNEL)) $(DEMO_FLAGS)
+
+compare: deps
+	demo/compare $(if $(KERNEL),--kernel $(KERNEL)) $(COMPARE_FLAGS)
 
 # ---- packages --------------------------------------------------------------
 
@@ -155,6 +158,7 @@ help:
 	@echo '  check-packages  Debian packages: install, upgrade, purge, boot (slow)'
 	@echo 'Show:'
 	@echo '  demo            a guest synchronises, migrates, and every clock is watched'
+	@echo '  compare         migration and restore beside chrony and the guest agent'
 	@echo 'Lab:'
 	@echo '  deps            install the Debian packages that this needs'
 	@echo '  lab             make build/lab: stock kernels, chroots, QEMU'

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The demo's own sums, on guests whose every clock is known.
+"""The sums of the demo and the comparison, on guests whose every clock is known.
 
 A made-up guest has a TSC, a migration and clocks with errors of our choice; what
 the demo finds out from its samples must be those.  Then one thing at a time goes
@@ -17,7 +17,8 @@ import xml.dom.minidom
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "selftests" / "qemu"), str(TOP / "demo")]
 
-from ffdemo import claims, machine, svg, table, track   # noqa: E402  (the path comes first)
+from ffdemo import claims, machine, measure, plot, sidebyside  # noqa: E402 (the path is first)
+from ffdemo import svg, table, track    # noqa: E402
 
 TICKS = 2.6                 # per ns
 START = 1_800_000_000_000_000_000
@@ -62,7 +63,7 @@ def make(kind, noise=random.Random(1)):
                "sequence": int(migrated), "updates": 5 if not migrated else 6 if good else 5,
                "ntp_status": 0x40 if migrated else 1, "ntp_state": 0, "ntp_freq": 0,
                "ntp_offset": 0, "ntp_maxerror": 16_000_000 if migrated else 1000,
-               "ntp_esterror": 100, "cancelled": int(migrated)}
+               "ntp_esterror": 100, "cancelled": int(migrated), "fired": 0, "fired_tsc": 0}
         host = START + ns
         values = {"realtime": host + 2000 - migrated * left,
                   "monotonic": host - START - migrated * DOWN,
@@ -241,6 +242,71 @@ def test_output(tap, tracks):
     tap.ok(len(raw["guests"][1]["points"]) == len(tracks[1].points), "raw data has every sample")
 
 
+def test_measure(tap):
+    """The comparison's figures."""
+    m, rows = make("stock")
+    back = STOPPED + DOWN
+    # its clock comes back at 8 % of the rate, from 1 s on
+    for row in of(rows, 1):
+        gain = min(DOWN, 0.08 * ((row["realtime_tsc"] - guest_tsc(back)) / TICKS - 1e9))
+        row["realtime"] += round(gain)
+        row["monotonic"] += round(gain)
+    # an echo every 20 ms, none for 100 ms after the guest runs again; one sent again
+    notes = [f"e {guest_tsc(ns)} {guest_tsc(ns - 1_000_000)}" for ns in
+             list(range(10**9, STOPPED, 20_000_000)) +
+             list(range(back + 100_000_000, 20 * 10**9, 20_000_000))]
+    notes += [f"i {guest_tsc(ns)} {3 + (ns > back)} 800 204000 1" for ns in
+              range(10**9, 20 * 10**9, 100_000_000)]
+    # set before, for half a second after; its clock is behind by the downtime
+    fired = back + 500_000_000 + DOWN
+    for row in of(rows, 0.5 + DOWN / 1e9):
+        row["fired"], row["fired_tsc"] = 1, guest_tsc(fired)
+    t = track.Track(m, rows)
+    f = measure.measure(t, "\n".join(notes) + "\ne 12", (START + 10**9, START + back + 500_000_000))
+    tap.ok(abs(f["alarm"]["late_s"] - DOWN / 1e9) < 1e-3, "absolute timer: as late as the clock",
+           f["alarm"])
+    tap.ok(abs(f["monotonic_ppm"] - 80_000) < 100, "CLOCK_MONOTONIC's worst rate found",
+           f["monotonic_ppm"])
+    tap.ok(abs(f["realtime"]["back_s"][1_000_000] - (1 + (DOWN - 1.0e6) / 0.08e9)) < 0.1,
+           "when CLOCK_REALTIME was back found", f["realtime"]["back_s"])
+    tap.ok(f["utc"] is None and f["sequence"] is None, "what is not there has no figure")
+    tcp = f["tcp"]
+    # from the last echo before the stop to the first one after it
+    tap.ok(tcp["alive"] and abs(tcp["stall_s"] - (DOWN / 1e9 + 0.1 + 0.02)) < 0.001,
+           "TCP: stall found", tcp)
+    tap.ok(tcp["resent"] == 1 and tcp["timestamps"] and abs(tcp["answer_s"] - 0.1) < 0.001,
+           "TCP: segments sent again, first answer", tcp)
+    lost = measure.traffic(t, "\n".join(notes + [f"x {guest_tsc(back + 10**9)} Broken pipe"]))
+    tap.ok(not measure.tcp(lost, t.downtime_ns / 1e9)["alive"], "TCP: a lost connection is lost")
+
+    m, rows = make("stock")
+    for row in of(rows, 0.010):
+        row["fired"], row["fired_tsc"] = 1, guest_tsc(back + 8_000_000)
+    t = track.Track(m, rows)
+    late = measure.alarm(t, START + 10**9, START + STOPPED + 10**8)["late_s"]
+    tap.ok(abs(late - 0.008) < 1e-4, "a timer due while stopped is on time at the first tick", late)
+    never = measure.alarm(t, START + 25 * 10**9, START + 26 * 10**9)["late_s"]
+    tap.ok(never is None, "an earlier timer is not taken for a later one", never)
+
+    figures, lines = [], {}
+    for kind, name in (("stock", "none"), ("stock", "stock"), ("stock", "step"),
+                       ("stock", "agent"), ("ffclock", "ffclock"), ("hosttime", "hosttime")):
+        m, rows = make(kind)
+        m.kind = name
+        t = track.Track(m, rows)
+        figures.append(measure.measure(t, "\n".join(notes), (START + 10**9, START + back)))
+        figures[-1]["tcp"]["peer_resent"] = 2
+        lines[name] = measure.lines(t)
+    kernel = types.SimpleNamespace(release="6.12.0-test")
+    text = sidebyside.render([("one", figures), ("two", figures)], kernel, 1.0, 2)
+    tap.ok(max(map(len, text.splitlines())) <= 100, "comparison is no wider than 100 columns")
+    tap.ok(re.search(r"^  no answer for( +420 ms){6}$", text, re.M),
+           "comparison says what was measured", text)
+    picture = xml.dom.minidom.parseString(plot.render([("one", lines), ("two", lines)], kernel))
+    tap.ok(len(picture.getElementsByTagName("path")) >= 2 * len(plot.SERIES),
+           "comparison's picture has all lines")
+
+
 def main():
     tap = Tap()
     made = [make(kind) for kind in ("stock", "ffclock", "hosttime")]
@@ -252,6 +318,7 @@ def main():
     test_faults(tap)
     test_noise(tap)
     test_output(tap, tracks)
+    test_measure(tap)
     print(f"1..{tap.n}")
     return 1 if tap.failed else 0
 

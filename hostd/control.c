@@ -8,12 +8,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../daemon/log.h"
+#include "ask.h"
 #include "control.h"
 
 #define NSEC		1000000000LL
@@ -25,7 +25,7 @@
 #define PREPARE_SEC	300
 #define PREPARE_MAX_SEC	86400
 
-/* What an answer may take to be fetched */
+/* What a client may take to ask, and to fetch its answer */
 #define PATIENCE_SEC	5
 
 /* Attempts at reading clock and TSC together */
@@ -436,16 +436,6 @@ static void connected(void *arg, uint32_t events)
 	loop_timer_set(c->h->loop, &cl->timeout, PATIENCE_SEC * NSEC);
 }
 
-static int address(const char *path, struct sockaddr_un *sa)
-{
-	memset(sa, 0, sizeof(*sa));
-	sa->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(sa->sun_path))
-		return -ENAMETOOLONG;
-	strcpy(sa->sun_path, path);
-	return 0;
-}
-
 struct control *control_open(struct hostd *h, const char *path)
 {
 	struct control *c = calloc(1, sizeof(*c));
@@ -458,7 +448,7 @@ struct control *control_open(struct hostd *h, const char *path)
 	}
 	c->h = h;
 	snprintf(c->path, sizeof(c->path), "%s", path);
-	err = address(path, &sa);
+	err = ask_address(path, &sa);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (err || fd < 0)
 		goto fail;
@@ -502,45 +492,4 @@ void control_close(struct control *c)
 	close(fd);
 	unlink(c->path);
 	free(c);
-}
-
-int control_ask(const char *path, const char *line, char **out)
-{
-	struct timeval patience = { .tv_sec = PATIENCE_SEC };
-	struct sockaddr_un sa;
-	char *text = NULL, buf[4096];
-	size_t size;
-	int fd, err;
-	ssize_t n;
-	FILE *f;
-
-	err = address(path, &sa);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
-	    send(fd, line, strlen(line), MSG_NOSIGNAL) < 0 ||
-	    send(fd, "\n", 1, MSG_NOSIGNAL) < 0) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	f = open_memstream(&text, &size);
-	if (!f) {
-		close(fd);
-		return -ENOMEM;
-	}
-	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		fwrite(buf, 1, (size_t)n, f);
-	err = n < 0 ? -errno : 0;
-	close(fd);
-	if (fclose(f) || err || !size) {
-		free(text);
-		return err ? err : -EPIPE;
-	}
-	*out = text;
-	return 0;
 }

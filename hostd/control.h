@@ -35,14 +35,4 @@ void control_close(struct control *c);
  */
 char *control_answer(struct hostd *h, const char *line, bool trusted);
 
-/**
- * control_ask() - the other end: send a command, print the answer
- * @path: of the socket
- * @line: the command
- * @out: receives the answer, to be freed
- *
- * Return: 0 or -errno
- */
-int control_ask(const char *path, const char *line, char **out);
-
 #endif /* HOSTD_CONTROL_H */

@@ -309,7 +309,7 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 		else
 			done = false;
 	}
-	if (!g->have_vm && !g->given && g->proc.kvm) {
+	if (!g->have_vm && !g->given) {
 		char dir[CONF_PATH_MAX + 8];
 
 		snprintf(dir, sizeof(dir), "%s/kvm", h->conf->debugfs);
@@ -319,7 +319,7 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 			g->next_offset = 0;
 			g->next_map = 0;
 			settle(g, now);
-		} else {
+		} else if (g->proc.kvm) {
 			done = false;
 			if (ret != -ENOENT && !h->warned_debugfs) {
 				h->warned_debugfs = true;

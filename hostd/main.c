@@ -14,6 +14,7 @@
 
 #include "../daemon/log.h"
 #include "../daemon/notify.h"
+#include "ask.h"
 #include "control.h"
 #include "hostd.h"
 
@@ -101,7 +102,7 @@ static int ask(const struct conf *conf, const char *line)
 	char *answer;
 	int err;
 
-	err = control_ask(conf->control, line, &answer);
+	err = ask_hostd(conf->control, line, &answer);
 	if (err) {
 		fprintf(stderr, "ffclock-hostd: %s: %s%s\n", conf->control, strerror(-err),
 			err == -ENOENT || err == -ECONNREFUSED ? ": the daemon does not run" : "");

@@ -29,6 +29,7 @@ static const struct command {
 	{ "sources",	cmd_sources,	"ffclockd's sources and what they count for" },
 	{ "stamps",	cmd_stamps,	"[N]: its last exchanges" },
 	{ "reload",	cmd_reload,	"make it read its configuration again" },
+	{ "vm",		cmd_vm,		"list | migrate | watch | stats: guests of this host" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 

@@ -44,6 +44,7 @@ class Hostd:
             f"clock {clock}", f"system-bound {BOUND_NS / 1e9:.9f}", f"control {self.control}",
             "libvirt none", "scan 0.2", "guests named", "update 2", "verbose 3", *lines]) + "\n")
         self.process = None
+        self.environment = {}
 
     def __enter__(self):
         self.start()
@@ -59,7 +60,8 @@ class Hostd:
             raise tree.LabError("no ffclock-hostd: run make userland")
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([str(program), "-c", str(self.conf)],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=dict(os.environ, **self.environment))
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -130,7 +132,3 @@ class Hostd:
         rel = hosttime.relation(guest, rounds)
         self.command(f"offset {guest.process.pid} {rel['constant']} {rel['bound_ticks'] + 1}")
         return rel
-
-
-def alive(pid):
-    return os.path.exists(f"/proc/{pid}")

@@ -124,6 +124,9 @@ def alarm(track, set_ns, expiry_ns):
     soon as the guest runs.
     """
     due = (expiry_ns - track.resume_ns) / 1e9
+    if due < -track.downtime_ns / 1e9:
+        # It was over before the guest was stopped, and shows nothing.
+        return {"due_s": due, "late_s": None}
     if -track.downtime_ns / 1e9 <= due < 0:
         due = 0.0
     # Taken when it was set or before: an earlier timer's count.

@@ -51,6 +51,8 @@ def ntp_word(n):
 
 def alarm(f):
     late = f["alarm"]["late_s"]
+    if f["alarm"]["due_s"] < -f["stopped_s"]:
+        return "?"
     return "not yet" if late is None else f"{late * 1e3:+.0f} ms" if abs(late) < 1 \
         else f"{late:+.1f} s"
 

@@ -11,6 +11,9 @@ LEFT, RIGHT, TOP, BOTTOM, BETWEEN = 92, 24, 150, 62, 56
 TIMES = (0.01, 60.0)        # s
 ERRORS = (1e1, 1e11)        # ns
 
+# Between two reads no clock is slewed by this factor, unless it is near zero anyway.
+STEP = 3.0
+
 # kind, clock, name, colour, width, dash; the order of the legend, row by row
 SERIES = (
     ("none", "realtime", "no daemon", "#7f8c8d", 2.0, ""),
@@ -69,9 +72,13 @@ def thin(points):
     kept, last = [], None
     for t, ns in points:
         at = round(math.log10(max(t, 1e-9)) * 200)
-        if at != last:
-            kept.append((t, ns))
-            last = at
+        if at == last:
+            continue
+        # A clock that was set went there at once, not in the time between two reads.
+        if kept and not 1 / STEP < (ns + 1) / (kept[-1][1] + 1) < STEP:
+            kept.append((t, kept[-1][1]))
+        kept.append((t, ns))
+        last = at
     return kept
 
 

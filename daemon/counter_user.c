@@ -101,18 +101,26 @@ static bool tsc_invariant(void)
 }
 #endif
 
-static void read_clocksource(const char *file, char *buf, size_t len)
+/* Asked before every exchange, so the file stays open: sysfs shows it anew each time */
+struct sysfs_file {
+	const char	*name;
+	int		fd;	/* -1: not open yet, or not there */
+};
+
+static struct sysfs_file current_clocksource = { "current_clocksource", -1 };
+static struct sysfs_file available_clocksource = { "available_clocksource", -1 };
+
+static void read_clocksource(struct sysfs_file *f, char *buf, size_t len)
 {
 	ssize_t n = -1;
 	char path[128];
-	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", clocksource_dir, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, buf, len - 1);
-		close(fd);
+	if (f->fd < 0) {
+		snprintf(path, sizeof(path), "%s/%s", clocksource_dir, f->name);
+		f->fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
+	if (f->fd >= 0)
+		n = pread(f->fd, buf, len - 1, 0);
 	buf[n > 0 ? n : 0] = '\0';
 	buf[strcspn(buf, "\n")] = '\0';
 }
@@ -240,7 +248,7 @@ static bool tsc_lost(struct counter_user *u, char *why, size_t why_len)
 
 	if (!u->is_tsc)
 		return false;
-	read_clocksource("available_clocksource", list, sizeof(list));
+	read_clocksource(&available_clocksource, list, sizeof(list));
 	if (!*list || word_in(list, "tsc"))
 		return false;
 	snprintf(why, why_len, "the kernel found the tsc unstable (available: %s); "
@@ -261,7 +269,7 @@ static unsigned int user_check(struct counter *c, char *why, size_t why_len)
 	char source[32];
 	bool b;
 
-	read_clocksource("current_clocksource", source, sizeof(source));
+	read_clocksource(&current_clocksource, source, sizeof(source));
 	b = u->have_last && tsc_lost(u, why, why_len);
 	user_mark(c, &m);
 	b = b || (u->have_last && broke(u, &m, suspended, source, why, why_len));
@@ -350,7 +358,7 @@ struct counter *counter_tsc_open(char *why, size_t why_len)
 			 "(CPUID 0x80000007, EDX bit 8)");
 		return NULL;
 	}
-	read_clocksource("available_clocksource", list, sizeof(list));
+	read_clocksource(&available_clocksource, list, sizeof(list));
 	if (*list && !word_in(list, "tsc")) {
 		snprintf(why, why_len, "the kernel found it unstable (available: %s)", list);
 		return NULL;

@@ -17,6 +17,7 @@ struct loop {
 	int			timerfd;
 	bool			stop;
 	struct loop_timer	*timers;
+	int64_t			armed_ns;	/* what the timerfd is set to; 0: nothing */
 	struct epoll_event	ready[EVENTS_AT_ONCE];
 	int			n_ready;
 };
@@ -97,18 +98,21 @@ void loop_del(struct loop *loop, struct loop_fd *w)
 			loop->ready[i].events = 0;
 }
 
+/* Before the wait, and only if the earliest timer is another one than then */
 static void arm(struct loop *loop)
 {
 	struct itimerspec its = { 0 };
+	int64_t due = 0;
 
-	if (loop->timers) {
+	if (loop->timers)
 		/* 0 would disarm */
-		int64_t due = loop->timers->due_ns > 0 ? loop->timers->due_ns : 1;
-
-		its.it_value.tv_sec = due / NSEC;
-		its.it_value.tv_nsec = due % NSEC;
-	}
-	timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+		due = loop->timers->due_ns > 0 ? loop->timers->due_ns : 1;
+	if (due == loop->armed_ns)
+		return;
+	its.it_value.tv_sec = due / NSEC;
+	its.it_value.tv_nsec = due % NSEC;
+	if (!timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL))
+		loop->armed_ns = due;
 }
 
 static void unlink_timer(struct loop *loop, struct loop_timer *t)
@@ -135,7 +139,6 @@ void loop_timer_set(struct loop *loop, struct loop_timer *t, int64_t delay_ns)
 	t->next = *p;
 	t->armed = true;
 	*p = t;
-	arm(loop);
 }
 
 void loop_timer_cancel(struct loop *loop, struct loop_timer *t)
@@ -143,7 +146,6 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *t)
 	if (!t->armed)
 		return;
 	unlink_timer(loop, t);
-	arm(loop);
 }
 
 static void run_timers(struct loop *loop)
@@ -151,16 +153,16 @@ static void run_timers(struct loop *loop)
 	int64_t now = loop_now();
 	uint64_t expirations;
 
-	/* only to make it unreadable again; EAGAIN is as good */
-	if (read(loop->timerfd, &expirations, sizeof(expirations)) < 0)
-		expirations = 0;
+	/* to make it unreadable again; expired it is not armed any more */
+	if (loop->armed_ns && now >= loop->armed_ns &&
+	    read(loop->timerfd, &expirations, sizeof(expirations)) > 0)
+		loop->armed_ns = 0;
 	while (loop->timers && loop->timers->due_ns <= now) {
 		struct loop_timer *t = loop->timers;
 
 		unlink_timer(loop, t);
 		t->cb(t->arg);
 	}
-	arm(loop);
 }
 
 int loop_run(struct loop *loop)
@@ -169,6 +171,7 @@ int loop_run(struct loop *loop)
 
 	loop->stop = false;
 	while (!loop->stop) {
+		arm(loop);
 		loop->n_ready = epoll_wait(loop->epfd, loop->ready, EVENTS_AT_ONCE, -1);
 		if (loop->n_ready < 0) {
 			loop->n_ready = 0;

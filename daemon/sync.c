@@ -21,6 +21,9 @@
 
 #define NSEC		1000000000LL
 
+/* TAI - UTC is looked up that often: somebody may tell the kernel, or update the list */
+#define TAI_LOOK_S	3600
+
 /* Without stamps: how often the outputs get a fresh bound */
 #define REFRESH_MIN_NS	(16 * NSEC)
 
@@ -57,7 +60,7 @@ struct sync {
 	unsigned int		leader;
 	enum ffe_status		told_status;
 	int			tai;
-	int64_t			tai_day;	/* UTC day of @tai */
+	int64_t			tai_look;	/* when @tai was looked up [TAI_LOOK_S] */
 };
 
 _Static_assert(CONFIG_SOURCES_MAX <= ENSEMBLE_MAX, "an estimator for every source");
@@ -193,9 +196,9 @@ static void tell_clock(struct sync *s, const struct ens_clock *c)
 
 static int tai_now(struct sync *s, int64_t utc_sec)
 {
-	if (utc_sec / 86400 != s->tai_day || !s->tai) {
+	if (utc_sec / TAI_LOOK_S != s->tai_look) {
 		s->tai = tai_offset(utc_sec);
-		s->tai_day = utc_sec / 86400;
+		s->tai_look = utc_sec / TAI_LOOK_S;
 	}
 	return s->tai;
 }
@@ -317,7 +320,7 @@ static void tell_leap(struct peer *p, uint32_t ev)
 		log_warn("source %s has not applied the leap second", p->cfg->name);
 	if (ev & ENS_EV_LEAP_OVER) {
 		log_notice("the leap second is over");
-		s->tai = 0;	/* look it up again */
+		s->tai_look = 0;	/* look it up again */
 	}
 	if (!(ev & ENS_EV_LEAP_ANNOUNCED) || counter_mark(s->counter, &now) ||
 	    ens_clock_at(s->ens, now.value, &c))

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* ffclock run: a program that knows nothing of us, on the feed-forward clock. */
-#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <link.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,34 +19,25 @@
 #define EXIT_NO_EXEC	126
 #define EXIT_NOT_FOUND	127
 
-/*
- * Where the preload is: beside us (../lib: a build tree, or all of it under one
- * prefix), or where the dynamic loader finds it.
- */
+/* Where the preload is, from where we are: in a build tree, or installed */
 int find_preload(char *path, size_t size)
 {
-	char self[PATH_MAX];
-	struct link_map *map;
-	void *handle;
+	static const char * const places[] = { "../lib", "../libexec/ffclock" };
+	char self[PATH_MAX], *here;
+	unsigned int i;
 	ssize_t n;
 
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		self[n] = '\0';
-		n = snprintf(path, size, "%s/../lib/" PRELOAD, dirname(self));
+	if (n <= 0)
+		return -ENOENT;
+	self[n] = '\0';
+	here = dirname(self);
+	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		n = snprintf(path, size, "%s/%s/" PRELOAD, here, places[i]);
 		if (n > 0 && (size_t)n < size && !access(path, R_OK))
 			return 0;
 	}
-	handle = dlopen(PRELOAD, RTLD_LAZY | RTLD_LOCAL);
-	if (!handle)
-		return -ENOENT;
-	if (dlinfo(handle, RTLD_DI_LINKMAP, &map) ||
-	    (size_t)snprintf(path, size, "%s", map->l_name) >= size) {
-		dlclose(handle);
-		return -ENOENT;
-	}
-	dlclose(handle);
-	return 0;
+	return -ENOENT;
 }
 
 /* As execvp() will find it; false: it will not */

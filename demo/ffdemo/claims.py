@@ -10,7 +10,7 @@ clock that is worse than these allow fails.
 
 import dataclasses
 
-from .track import OSCILLATOR, PHASE_LIMIT_US, STATUS, STA_UNSYNC, UNRELIABLE
+from .track import PHASE_LIMIT_US, STATUS, STA_UNSYNC, UNRELIABLE
 
 # Feed-forward clock by NTP: within this of the host so long [s] after it ran again
 # (one exchange at once, then one a second), or as well as a typical exchange since
@@ -34,6 +34,8 @@ WATCH_S = 10.0
 # A rate-only clock that stepped by less than this against the counter has not;
 # and what the rates of the two may differ by while the sample was taken.
 DIFF_STEP_NS = 1_000
+# What ffclockd's rate may be off by while it has few exchanges, all of them bad.
+CLOCK_RATE = 500e-6
 DIFF_RATE = 200e-6
 
 
@@ -111,7 +113,7 @@ def same_page(track):
             p.error["utc"] is not None and good_status(p)]
     # Between the two reads a busy host may let the guest wait, and the clock drift.
     apart = max((abs(p.error["utc"] - p.error["page"]) - p.truth["utc"] - p.truth["page"] -
-                 OSCILLATOR * abs(p.host["utc"] - p.host["page"]) for p in used), default=None)
+                 CLOCK_RATE * abs(p.host["utc"] - p.host["page"]) for p in used), default=None)
     if apart is None:
         return False, "never read"
     return apart <= TOLD_UTC_NS, f"{max(0, apart):.0f} ns apart at most, {len(used)} reads"

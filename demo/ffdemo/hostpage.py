@@ -19,7 +19,6 @@ class Teller:
 
     def __init__(self, machine):
         self.machine = machine
-        self.told_ns = None     # host ns of the first telling after the migration
         self.tellings = []      # (host ns, error that was told [ns]), ascending
         self.process = self._open(machine.guest)
 
@@ -47,9 +46,7 @@ class Teller:
 
     def resumed(self):
         """The guest runs."""
-        answer = self.process.end()
-        self.told_ns = answer["written_ns"]
-        self._note(answer)
+        self._note(self.process.end())
 
     def close(self):
         self.process.close()

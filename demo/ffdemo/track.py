@@ -148,8 +148,10 @@ class Track:
 
     def told(self):
         """When the host told the time anew [s]; None where it does not."""
-        teller = self.machine.teller
-        return (teller.told_ns - self.resume_ns) / 1e9 if teller else None
+        if not self.machine.teller:
+            return None
+        first = next((ns for ns, _ in self.machine.teller.tellings if ns >= self.resume_ns), None)
+        return None if first is None else (first - self.resume_ns) / 1e9
 
     def quiet(self):
         """Points during which no parameters were replaced.
@@ -185,8 +187,7 @@ class Track:
         """The error [ns] of the line that the host had told last before t [s]."""
         at = self.resume_ns + t * 1e9
         # The guest may not have seen the last one yet.
-        used = [x for x in self.machine.teller.tellings
-                if self.machine.teller.told_ns <= x[0] <= at][-2:]
+        used = [x for x in self.machine.teller.tellings if self.resume_ns <= x[0] <= at][-2:]
         return max((error + TOLD_RATE * (at - ns) for ns, error in used), default=0.0)
 
     def drift(self, clock, begin):

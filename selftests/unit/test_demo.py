@@ -83,7 +83,7 @@ def make(kind, noise=random.Random(1)):
             f"{(START + ns + 105000) % 10**9:09} {guest_tsc(ns + 200000)}\n"
             for ns in range(back + 50_000_000, SECONDS * 10**9, 10**9))
     if kind == "hosttime":
-        m.teller = types.SimpleNamespace(told_ns=START + back + TOLD, tellings=[
+        m.teller = types.SimpleNamespace(tellings=[(START + 10**9, 180)] + [
             (START + back + TOLD + i * 10**9, 180) for i in range(15)])
         m.record = machine.Record("1 vmclock inject vmclock 0x3 300000000 160 -3100 0 0 20000 1")
     if kind == "stock":

@@ -106,7 +106,7 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
  */
 static void ffc_seen(struct ffclock_detector *d, u64 word)
 {
-	smp_store_release(&d->seen, word);
+	smp_store_release(&d->seen, word);	/* as above */
 }
 
 /**

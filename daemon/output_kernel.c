@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The kernel module's clock as output: FFCLOCK_IOC_SETEST. */
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/timex.h>
+#include <unistd.h>
 
 #include <linux/ffclock.h>
 
@@ -15,10 +18,15 @@
 #define SHIFT_MAX	63
 #define NEXT_MAX_S	131072	/* struct ffclock_estimate.next_update_sec */
 
+#ifndef POLICY_FILE
+#define POLICY_FILE	"/sys/kernel/ffclock/migration/policy"
+#endif
+
 struct output_kernel {
 	struct output	base;
 	int		fd;
 	int		last_err;
+	uint64_t	sequence;	/* disruptions that were dealt with */
 };
 
 /*
@@ -126,6 +134,54 @@ static int kernel_update(struct output *o, const struct output_update *u)
 	return err;
 }
 
+/* The administrator wants CLOCK_REALTIME and NTP's state left alone */
+static bool only_notify(void)
+{
+	int fd = open(POLICY_FILE, O_RDONLY | O_CLOEXEC);
+	char text[16] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	return n >= 6 && !strncmp(text, "notify", 6);
+}
+
+static uint64_t migration_sequence(int fd)
+{
+	struct ffclock_migration m = { 0 };
+
+	return ioctl(fd, FFCLOCK_IOC_MIGRATION, &m) ? 0 : m.sequence;
+}
+
+/*
+ * A disruption has left CLOCK_REALTIME at the frequency of the old oscillator.
+ * The module has cleared the rest of NTP's state; this it cannot.
+ */
+static void kernel_note(struct output *o, const char *text)
+{
+	struct output_kernel *k = (struct output_kernel *)o;
+	uint64_t sequence = migration_sequence(k->fd);
+	struct timex tx = { 0 };
+	double was;
+
+	(void)text;
+	if (sequence == k->sequence)
+		return;
+	k->sequence = sequence;
+	if (only_notify() || adjtimex(&tx) < 0 || !tx.freq)
+		return;
+	was = (double)tx.freq / 65536;
+	memset(&tx, 0, sizeof(tx));
+	tx.modes = ADJ_FREQUENCY;
+	if (adjtimex(&tx) < 0)
+		log_warn("cannot drop CLOCK_REALTIME's old frequency: %s", strerror(errno));
+	else
+		log_notice("CLOCK_REALTIME's frequency of %+.3f ppm was the old oscillator's: dropped",
+			   was);
+}
+
 static void kernel_destroy(struct output *o)
 {
 	free(o);
@@ -134,6 +190,7 @@ static void kernel_destroy(struct output *o)
 static const struct output_ops kernel_ops = {
 	.name		= "kernel",
 	.update		= kernel_update,
+	.note		= kernel_note,
 	.destroy	= kernel_destroy,
 };
 
@@ -145,5 +202,6 @@ struct output *output_kernel_new(int fd)
 		return NULL;
 	k->base.ops = &kernel_ops;
 	k->fd = fd;
+	k->sequence = migration_sequence(fd);
 	return &k->base;
 }

@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/timex.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,10 +24,30 @@
 /* The kernel's side: keeps what was set */
 static struct ffclock_estimate set;
 static int set_calls, set_error;
+static uint64_t disruptions;
+static long frequency;		/* CLOCK_REALTIME's, 2^-16 ppm */
+static int frequency_calls;
+static char policy_file[] = "/tmp/ffclock-policy-XXXXXX";
+
+static int fake_adjtimex(struct timex *tx)
+{
+	if (tx->modes) {
+		assert_int_equal(tx->modes, ADJ_FREQUENCY);
+		frequency = tx->freq;
+		frequency_calls++;
+	}
+	tx->freq = frequency;
+	return 0;
+}
 
 static int fake_ioctl(int fd, unsigned long request, void *arg)
 {
 	assert_int_equal(fd, 7);
+	if (request == FFCLOCK_IOC_MIGRATION) {
+		((struct ffclock_migration *)arg)->sequence = disruptions;
+		errno = ENOENT;
+		return disruptions ? 0 : -1;
+	}
 	assert_true(request == FFCLOCK_IOC_SETEST);
 	memcpy(&set, arg, sizeof(set));
 	set_calls++;
@@ -36,8 +58,11 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 }
 
 #define ioctl(fd, req, arg) fake_ioctl(fd, req, arg)
+#define adjtimex(tx) fake_adjtimex(tx)
+#define POLICY_FILE policy_file
 #include "../../daemon/output_kernel.c"
 #undef ioctl
+#undef adjtimex
 
 #include <linux/ffclock_math.h>
 
@@ -191,9 +216,56 @@ static void test_errors(void **state)
 	assert_int_equal(out->ops->update(out, &u), 0);
 }
 
-static int setup(void **state)
+static void policy(const char *text)
+{
+	FILE *f = fopen(policy_file, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* CLOCK_REALTIME's frequency goes with each disruption, once, unless by notify */
+static void test_frequency(void **state)
 {
 	(void)state;
+	policy("inject\n");
+	frequency = 25 << 16;
+	out->ops->note(out, "another counter");
+	assert_int_equal(frequency_calls, 0);
+
+	disruptions = 1;
+	out->ops->note(out, "migrated");
+	assert_int_equal(frequency_calls, 1);
+	assert_int_equal(frequency, 0);
+	frequency = 30 << 16;	/* what another daemon found since */
+	out->ops->note(out, "another counter");
+	assert_int_equal(frequency, 30 << 16);
+
+	policy("notify\n");
+	disruptions = 2;
+	out->ops->note(out, "migrated");
+	assert_int_equal(frequency, 30 << 16);
+	policy("ntp-reset\n");
+	disruptions = 4;
+	out->ops->note(out, "migrated twice");
+	assert_int_equal(frequency, 0);
+	assert_int_equal(frequency_calls, 2);
+
+	/* nothing to drop */
+	disruptions = 5;
+	out->ops->note(out, "migrated");
+	assert_int_equal(frequency_calls, 2);
+}
+
+static int setup(void **state)
+{
+	int fd = mkstemp(policy_file);
+
+	(void)state;
+	if (fd < 0)
+		return 1;
+	close(fd);
 	out = output_kernel_new(7);
 	return !out;
 }
@@ -202,6 +274,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	out->ops->destroy(out);
+	unlink(policy_file);
 	return 0;
 }
 
@@ -212,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_frequency),
 	};
 
 	return cmocka_run_group_tests_name("output_kernel", tests, setup, teardown);

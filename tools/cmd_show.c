@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* ffclock status, read, watch, convert, wait, migration. */
+/* ffclock status, read, convert, wait, migration. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,26 +12,36 @@
 
 #include "ffclock.h"
 
-static const char *iso(const struct ffclock_time *t, char *buf, size_t size)
+const char *iso(const struct ffclock_time *t, char *buf, size_t size)
 {
 	time_t sec = t->sec;
 	struct tm tm;
 	size_t n;
 
-	gmtime_r(&sec, &tm);
+	/* a year that no calendar has: a page may hold any */
+	if (!gmtime_r(&sec, &tm))
+		return plain(t, buf, size);
 	n = strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm);
 	snprintf(buf + n, size - n, ".%09u", ffclock_frac_to_ns(t->frac));
 	return buf;
 }
 
-static const char *plain(const struct ffclock_time *t, char *buf, size_t size)
+const char *plain(const struct ffclock_time *t, char *buf, size_t size)
 {
 	snprintf(buf, size, "%lld.%09u", (long long)t->sec, ffclock_frac_to_ns(t->frac));
 	return buf;
 }
 
+/* b - a in ns; saturates: a page may hold any time */
+static int64_t span_ns(const struct timespec *a, const struct timespec *b)
+{
+	__int128 ns = ((__int128)b->tv_sec - a->tv_sec) * 1000000000 + (b->tv_nsec - a->tv_nsec);
+
+	return ns > INT64_MAX / 2 ? INT64_MAX / 2 : ns < INT64_MIN / 2 ? INT64_MIN / 2 : (int64_t)ns;
+}
+
 /* CLOCK_REALTIME - UTC in ns, read around it; the shorter way of a few */
-static int64_t realtime_minus_utc(const struct ffclock *h)
+int64_t realtime_minus_utc(const struct ffclock *h)
 {
 	int64_t best = 0, width = INT64_MAX;
 	int i;
@@ -45,8 +54,8 @@ static int64_t realtime_minus_utc(const struct ffclock *h)
 			return 0;
 		clock_gettime(CLOCK_REALTIME, &r);
 		ffclock_gettime(h, FFCLOCK_UTC, &b);
-		w = (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec;
-		mid = (r.tv_sec - a.tv_sec) * 1000000000LL + r.tv_nsec - a.tv_nsec - w / 2;
+		w = span_ns(&a, &b);
+		mid = span_ns(&a, &r) - w / 2;
 		if (w >= 0 && w < width) {
 			width = w;
 			best = mid;
@@ -123,7 +132,7 @@ int cmd_status(const struct options *o, int argc, char **argv)
 	return r.status == FFCLOCK_STATUS_SYNCHRONIZED ? EXIT_OK : EXIT_UNSYNC;
 }
 
-static int parse_u64(const char *text, uint64_t *value)
+int parse_u64(const char *text, uint64_t *value)
 {
 	char *end;
 
@@ -169,110 +178,6 @@ int cmd_read(const struct options *o, int argc, char **argv)
 		       bound_text(r.bound_ns, bound, sizeof(bound)), ffclock_status_name(r.status));
 	}
 	return r.status == FFCLOCK_STATUS_SYNCHRONIZED ? EXIT_OK : EXIT_UNSYNC;
-}
-
-/* Live view ---------------------------------------------------------------- */
-
-static volatile sig_atomic_t stop;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	stop = 1;
-}
-
-#define WATCH_EVENTS	8
-#define WATCH_MS	200
-
-/* One frame; below 60 columns lines are cut by the terminal's own wrapping off */
-static void watch_frame(const struct ffclock *h, char (*events)[80], int nevents, bool tty)
-{
-	char text[64], bound[32];
-	struct ffclock_reading r;
-	int64_t diff = realtime_minus_utc(h);
-	int i;
-
-	if (tty)
-		printf("\033[H\033[J\033[1mffclock\033[0m  Ctrl-C ends\n\n");
-	for (i = 0; i < FFCLOCK_NR; i++) {
-		if (ffclock_read(h, i, &r))
-			continue;
-		printf("%-9s %-30s", clock_names[i], i < FFCLOCK_MONO ?
-		       iso(&r.time, text, sizeof(text)) : plain(&r.time, text, sizeof(text)));
-		if (i != FFCLOCK_DIFF)
-			printf("  +- %s", bound_text(r.bound_ns, bound, sizeof(bound)));
-		putchar('\n');
-	}
-	printf("REALTIME  utc %+lld ns\n\n", (long long)diff);
-	if (!ffclock_read(h, FFCLOCK_UTC, &r)) {
-		bool good = r.status == FFCLOCK_STATUS_SYNCHRONIZED;
-
-		printf("status    %s%s%s   epoch %u   migrations %" PRIu64 "\n",
-		       tty ? (good ? "\033[32m" : "\033[31m") : "", ffclock_status_name(r.status),
-		       tty ? "\033[0m" : "", r.epoch, ffclock_migration_sequence(h));
-	}
-	for (i = 0; i < nevents; i++)
-		printf("%s%s\n", i ? "          " : "events    ", events[i]);
-	fflush(stdout);
-}
-
-int cmd_watch(const struct options *o, int argc, char **argv)
-{
-	struct sigaction sa = { .sa_handler = on_signal };
-	char events[WATCH_EVENTS][80];
-	struct ffclock_reading last, r;
-	bool tty = isatty(STDOUT_FILENO);
-	uint64_t seconds = 0, seq;
-	struct timespec start, now;
-	struct ffclock *h;
-	int nevents = 0, ret;
-
-	if (argc > 2 || (argc == 2 && (parse_u64(argv[1], &seconds) || seconds > 86400))) {
-		fprintf(stderr, "usage: ffclock watch [SECONDS], 1 to 86400\n");
-		return EXIT_USAGE;
-	}
-	h = open_clock(o);
-	if (!h)
-		return EXIT_FAILED;
-	ret = ffclock_read(h, FFCLOCK_UTC, &last);
-	if (ret) {
-		ffclock_close(h);
-		return fail(ret, "reading");
-	}
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	seq = ffclock_migration_sequence(h);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	if (tty)
-		printf("\033[?25l");
-	while (!stop) {
-		struct ffclock_time t;
-		char when[64];
-
-		if (ffclock_read(h, FFCLOCK_UTC, &r))
-			break;
-		t = r.time;
-		if (r.status != last.status || r.epoch != last.epoch ||
-		    seq != ffclock_migration_sequence(h)) {
-			if (nevents == WATCH_EVENTS)
-				memmove(events[0], events[1], sizeof(events[0]) * --nevents);
-			snprintf(events[nevents++], sizeof(events[0]), "%.23s %s epoch %u%s",
-				 iso(&t, when, sizeof(when)), ffclock_status_name(r.status),
-				 r.epoch, seq != ffclock_migration_sequence(h) ? " migration" : "");
-			seq = ffclock_migration_sequence(h);
-			last = r;
-		}
-		watch_frame(h, events, nevents, tty);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (seconds && (uint64_t)(now.tv_sec - start.tv_sec) >= seconds)
-			break;
-		/* a file for output gets a frame a second, a person five */
-		usleep((tty ? WATCH_MS : 1000) * 1000);
-	}
-	if (tty)
-		printf("\033[?25h");
-	ffclock_close(h);
-	return EXIT_OK;
 }
 
 /* -------------------------------------------------------------------------- */

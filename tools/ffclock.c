@@ -30,6 +30,7 @@ static const struct command {
 	{ "stamps",	cmd_stamps,	"[N]: its last exchanges" },
 	{ "reload",	cmd_reload,	"make it read its configuration again" },
 	{ "vm",		cmd_vm,		"list | migrate | watch | stats: guests of this host" },
+	{ "doctor",	cmd_doctor,	"[--root FOLDER]: what to do for the best time here" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 

@@ -30,6 +30,16 @@ void print_json(struct json_object *obj);
 int parse_clock(const char *name);
 extern const char *const clock_names[FFCLOCK_NR];
 
+/* 2026-11-21 10:00:00.000000000; seconds.nanoseconds */
+const char *iso(const struct ffclock_time *t, char *buf, size_t size);
+const char *plain(const struct ffclock_time *t, char *buf, size_t size);
+
+/* CLOCK_REALTIME - utc in ns, 0 if utc cannot be read */
+int64_t realtime_minus_utc(const struct ffclock *h);
+
+/* a number of decimal digits, all of the text: 0 or -EINVAL */
+int parse_u64(const char *text, uint64_t *value);
+
 /* path of the library that "run" preloads: 0 or -ENOENT */
 int find_preload(char *path, size_t size);
 
@@ -50,6 +60,7 @@ int cmd_sources(const struct options *o, int argc, char **argv);
 int cmd_stamps(const struct options *o, int argc, char **argv);
 int cmd_reload(const struct options *o, int argc, char **argv);
 int cmd_vm(const struct options *o, int argc, char **argv);
+int cmd_doctor(const struct options *o, int argc, char **argv);
 int cmd_bench(const struct options *o, int argc, char **argv);
 
 #endif /* TOOLS_FFCLOCK_H */

@@ -108,6 +108,16 @@ static void key_system_bound(struct parser *p)
 		p->c->system_bound_ns = (uint64_t)ns;
 }
 
+static bool whole(struct parser *p, const char *word, bool negative, uint64_t max, uint64_t *out);
+
+static void key_system_tai(struct parser *p)
+{
+	uint64_t v;
+
+	if (whole(p, p->word[1], false, 1000, &v))
+		p->c->system_tai = (int)v;
+}
+
 static void key_check(struct parser *p)
 {
 	seconds(p, 0.001, 10, &p->c->check_ns);
@@ -198,8 +208,11 @@ static bool whole(struct parser *p, const char *word, bool negative, uint64_t ma
 	}
 	if (end != word && !*end && !errno)
 		return true;
-	complain(p, "guest: '%s' is not a whole number%s", show(word),
-		 negative ? " of 64 bits" : " up to 1000000000");
+	if (negative)
+		complain(p, "%s: '%s' is not a whole number of 64 bits", p->word[0], show(word));
+	else
+		complain(p, "%s: '%s' is not a whole number up to %llu", p->word[0], show(word),
+			 (unsigned long long)max);
 	return false;
 }
 
@@ -254,6 +267,7 @@ static const struct {
 } keys[] = {
 	{ "clock",		key_clock,		false },
 	{ "system-bound",	key_system_bound,	false },
+	{ "system-tai",		key_system_tai,		false },
 	{ "check",		key_check,		false },
 	{ "offsets",		key_offsets,		false },
 	{ "scan",		key_scan,		false },
@@ -317,7 +331,7 @@ static void parse_line(struct parser *p, const char *text, size_t len)
 		if (!strcmp(keys[i].name, p->word[0]))
 			break;
 	if (i == N_KEYS) {
-		complain(p, "unknown key '%s'; known: clock, system-bound, check, offsets, scan, "
+		complain(p, "unknown key '%s'; known: clock, system-bound, system-tai, check, offsets, scan, "
 			 "update, debugfs, libvirt, control, process, guests, guest, verbose",
 			 show(p->word[0]));
 		return;

@@ -39,6 +39,7 @@ struct conf_guest {
  * @control: path of the control socket; empty: none
  * @names: more program names that are QEMU; NULL-terminated
  * @system_bound_ns: see hostclock_open()
+ * @system_tai: TAI - UTC [s] where the kernel does not know it; 0: not known
  * @check_ns: between looks at pages
  * @offset_ns: between looks at the first processor's TSC offset
  * @scan_ns: between looks for new guests
@@ -56,6 +57,7 @@ struct conf {
 	char			*names[CONF_NAMES_MAX + 1];
 	char			name_text[CONF_NAMES_MAX][CONF_NAME_MAX];
 	uint64_t		system_bound_ns;
+	int			system_tai;
 	int64_t			check_ns;
 	int64_t			offset_ns;
 	int64_t			scan_ns;

@@ -136,6 +136,8 @@ static struct json_object *guest_json(const struct guest *g)
 	add(o, "pid", json_object_new_int((int)g->proc.pid));
 	add(o, "kvm", json_object_new_boolean(g->proc.kvm));
 	add(o, "telling", json_object_new_boolean(g->telling));
+	add(o, "since_ns", json_object_new_int64(g->since_ns));
+	add(o, "ran_ns", json_object_new_int64(g->ran_ns));
 	add(o, "arriving", json_object_new_boolean(g->incoming));
 	add(o, "ignored", json_object_new_boolean(g->ignored));
 	add(o, "prepared", json_object_new_boolean(g->withdrawn));

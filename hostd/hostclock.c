@@ -58,6 +58,7 @@ struct hostclock {
 	int				fd;	/* of a device, else -1 */
 	uint32_t			seq;	/* at the last read */
 	uint64_t			system_bound_ns;
+	int				system_tai;
 	struct pair			from;	/* where the rate is measured from */
 	struct host_line		last;	/* the system clock's line */
 	bool				have_last;
@@ -256,7 +257,7 @@ static int system_read(struct hostclock *h, struct host_line *line)
 		.counter = now.tsc,
 		.time = ffclock_ns_to_time(now.realtime_ns),
 		.status = FFCLOCK_STATUS_SYNCHRONIZED,
-		.tai_offset_sec = tx.tai,
+		.tai_offset_sec = tx.tai ? tx.tai : h->system_tai,
 	};
 	/* seconds per count: span ns / 10^9 over counts */
 	num = (uint64_t)span;
@@ -342,8 +343,8 @@ static struct hostclock *open_system(struct hostclock *h, char *why, size_t why_
 
 /* Both ---------------------------------------------------------------------- */
 
-struct hostclock *hostclock_open(const char *what, uint64_t system_bound_ns, char *why,
-				 size_t why_len)
+struct hostclock *hostclock_open(const char *what, uint64_t system_bound_ns, int system_tai,
+				 char *why, size_t why_len)
 {
 	struct hostclock *h = calloc(1, sizeof(*h));
 	bool automatic = !strcmp(what, "auto");
@@ -354,6 +355,7 @@ struct hostclock *hostclock_open(const char *what, uint64_t system_bound_ns, cha
 	}
 	h->fd = -1;
 	h->system_bound_ns = system_bound_ns;
+	h->system_tai = system_tai;
 	if (automatic || !strcmp(what, "device")) {
 		snprintf(h->name, sizeof(h->name), "%s", FFCLOCK_DEV);
 		if (open_page(h, FFCLOCK_DEV, why, why_len))

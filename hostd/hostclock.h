@@ -24,13 +24,14 @@ struct hostclock;
  *	of device and system that works
  * @system_bound_ns: error bound to assume for the system clock when the kernel
  *	calls it unsynchronised; 0: then it is no clock
+ * @system_tai: TAI - UTC [s] where the kernel does not know it; 0: unknown
  * @why: receives a reason
  * @why_len: size of @why
  *
  * Return: the clock or NULL
  */
-struct hostclock *hostclock_open(const char *what, uint64_t system_bound_ns, char *why,
-				 size_t why_len);
+struct hostclock *hostclock_open(const char *what, uint64_t system_bound_ns, int system_tai,
+				 char *why, size_t why_len);
 void hostclock_close(struct hostclock *h);
 
 /* For messages */

@@ -28,8 +28,16 @@
 /* How long a guest counts as in motion after anything happened to it */
 #define SETTLE_NS	(2 * NSEC)
 
-/* All processors' offsets and ratios are compared this often */
-#define MAP_NS		NSEC
+/*
+ * All processors' offsets and ratios are compared this often; a guest in motion's
+ * more so.  That one processor's TSC is set and not the first one's is a guest's
+ * own doing, and rare.
+ */
+#define MAP_NS		(4 * NSEC)
+#define MAP_FAST_NS	(100 * MSEC)
+
+/* Guests whose pages are looked for in one go: 1 to 5 ms each */
+#define LOOK_FOR_MAX	32
 
 /*
  * A QEMU makes its page and its processors some 100 ms after it was started; on
@@ -64,6 +72,15 @@ static int64_t mono_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * NSEC + ts.tv_nsec;
+}
+
+/* What other programs stamp their messages with */
+static int64_t real_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
 	return ts.tv_sec * NSEC + ts.tv_nsec;
 }
 
@@ -108,6 +125,7 @@ static void guest_write(struct hostd *h, struct guest *g)
 	}
 	if (g->telling != tell && g->n_targets) {
 		g->telling = tell;
+		g->since_ns = real_ns();
 		log_info("guest %s (%d): %s", g->name, (int)g->proc.pid,
 			 tell ? "has the time" : "is without time");
 	}
@@ -207,6 +225,7 @@ static bool look_offsets(struct hostd *h, struct guest *g, int64_t now)
 		return false;
 	if (!g->ran && kvm_ran(&g->vm)) {
 		g->ran = true;
+		g->ran_ns = real_ns();
 		if (g->incoming) {
 			settle(g, now);
 			log_info("guest %s (%d): runs", g->name, (int)g->proc.pid);
@@ -222,7 +241,7 @@ static bool look_offsets(struct hostd *h, struct guest *g, int64_t now)
 		return false;
 	if (!ret)
 		ret = kvm_map(&g->vm, &map, &g->vcpus);
-	g->next_map = now + MAP_NS;
+	g->next_map = now + (g->settle_until > now ? MAP_FAST_NS : MAP_NS);
 	if (ret) {
 		bool had = g->have_map;
 
@@ -347,8 +366,6 @@ static void guest_check(struct hostd *h, struct guest *g, int64_t now, bool writ
 
 	if (g->ignored)
 		return;
-	if (now >= g->next_try)
-		look_for(h, g, now);
 	write |= look_offsets(h, g, now);
 	for (i = 0; i < g->n_targets; i++)
 		write |= look_target(h, g, &g->targets[i], now);
@@ -453,6 +470,7 @@ static void tick(void *arg)
 	int64_t now = mono_ns(), due = h->conf->update_ns, begin, took;
 	bool all, changed = false, moving = false;
 	struct guest *g;
+	int looks = 0;
 
 	if (!h->line_ns)
 		h->line_ns = now;
@@ -478,8 +496,17 @@ static void tick(void *arg)
 		if (took > h->stats.max_update_ns)
 			h->stats.max_update_ns = took;
 	}
+	/* new guests wait for those that are known, not the other way round */
+	for (g = h->guests; all && g && looks < LOOK_FOR_MAX; g = g->next) {
+		if (g->ignored || now < g->next_try)
+			continue;
+		look_for(h, g, now);
+		guest_check(h, g, now, false);
+		looks++;
+	}
+	moving |= looks;
 	if (all)
-		h->next_check = now + h->conf->check_ns;
+		h->next_check = now + (looks == LOOK_FOR_MAX ? 0 : h->conf->check_ns);
 	check_files(h);
 	loop_timer_set(h->loop, &h->tick, moving ? FAST_NS : h->next_check - mono_ns());
 }
@@ -562,7 +589,8 @@ static void guest_ended(void *arg, uint32_t events)
 	struct ended *e = arg;
 
 	(void)events;
-	log_notice("guest %s (%d): ended", e->g->name, (int)e->g->proc.pid);
+	log_msg(e->g->ignored ? LOG_DEBUG : LOG_NOTICE, "guest %s (%d): ended", e->g->name,
+		(int)e->g->proc.pid);
 	guest_remove(e->h, e->g);
 	free(e);
 }
@@ -603,7 +631,7 @@ static void guest_add(struct hostd *h, const struct process *proc)
 	}
 	*e = (struct ended){ h, g };
 	g->proc = *proc;
-	g->vm = (struct kvm_vm){ -1, -1, -1 };
+	g->vm = (struct kvm_vm){ -1 };
 	if (*proc->args.name)
 		snprintf(g->name, sizeof(g->name), "%s", proc->args.name);
 	else
@@ -626,9 +654,9 @@ static void guest_add(struct hostd *h, const struct process *proc)
 	*bucket(h, proc->pid) = g;
 	h->n_guests++;
 	h->stats.seen++;
-	log_notice("guest %s (%d): %s%s%s", g->name, (int)proc->pid,
-		   g->ignored ? "ignored" : "watched", g->incoming ? ", arriving" : "",
-		   g->given ? ", offset given" : "");
+	log_msg(g->ignored ? LOG_DEBUG : LOG_NOTICE, "guest %s (%d): %s%s%s", g->name,
+		(int)proc->pid, g->ignored ? "ignored" : "watched",
+		g->incoming ? ", arriving" : "", g->given ? ", offset given" : "");
 }
 
 static void libvirt_seen(void *arg, const struct libvirt_guest *l)

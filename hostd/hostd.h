@@ -70,6 +70,8 @@ struct target {
  * @marks: times the hypervisor moved the marker
  * @jumps: times its TSC was changed
  * @telling: the page has the time now
+ * @since_ns: CLOCK_REALTIME when @telling changed
+ * @ran_ns: CLOCK_REALTIME when it was seen to have run
  * @problem: why not, or empty
  */
 struct guest {
@@ -93,6 +95,8 @@ struct guest {
 	bool		withdrawn;
 	bool		ignored;
 	bool		telling;
+	int64_t		since_ns;
+	int64_t		ran_ns;
 	int64_t		withdrawn_until;
 	int64_t		settle_until;
 	int64_t		next_try;

@@ -19,6 +19,8 @@
 /* a number, a sign, a newline */
 #define NUMBER_MAX	32
 
+#define FIRST_OFFSET	"vcpu0/tsc-offset"
+
 /* KVM_MAX_VCPUS of x86 */
 #define VCPUS_MAX	4096
 
@@ -42,39 +44,31 @@ int kvm_number(const char *text, size_t len, uint64_t *value)
 	return errno || *end ? -EINVAL : 0;
 }
 
-static int read_number(int fd, uint64_t *value)
-{
-	char buf[NUMBER_MAX];
-	/* at position 0 debugfs makes the value anew */
-	ssize_t n = pread(fd, buf, sizeof(buf), 0);
-
-	if (n < 0)
-		return -errno;
-	return kvm_number(buf, (size_t)n, value);
-}
-
+/* These files cannot be read twice: debugfs makes them without a position */
 static int number_at(int dirfd, const char *name, uint64_t *value)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
-	int ret;
+	char buf[NUMBER_MAX];
+	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
-	ret = read_number(fd, value);
+	n = read(fd, buf, sizeof(buf));
+	if (n < 0)
+		n = -errno;
 	close(fd);
-	return ret;
+	return n < 0 ? (int)n : kvm_number(buf, (size_t)n, value);
 }
 
 int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t why_len)
 {
 	char prefix[16], name[256] = "";
+	uint64_t offset;
 	struct dirent *d;
 	int n = 0, err;
 	DIR *kvm;
 
 	vm->dirfd = -1;
-	vm->offset_fd = -1;
-	vm->exits_fd = -1;
 	kvm = opendir(dir);
 	if (!kvm) {
 		err = -errno;
@@ -106,16 +100,11 @@ int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t wh
 		goto close_dir;
 	}
 	vm->dirfd = openat(dirfd(kvm), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (vm->dirfd >= 0)
-		vm->offset_fd = openat(vm->dirfd, "vcpu0/tsc-offset", O_RDONLY | O_CLOEXEC);
-	if (vm->offset_fd < 0) {
-		err = -errno;
-		snprintf(why, why_len, "%s/%s/vcpu0/tsc-offset: %s", dir, name, strerror(-err));
+	err = vm->dirfd < 0 ? -errno : kvm_offset(vm, &offset);
+	if (err) {
+		snprintf(why, why_len, "%s/%s/%s: %s", dir, name, FIRST_OFFSET, strerror(-err));
 		kvm_close(vm);
-		goto close_dir;
 	}
-	vm->exits_fd = openat(vm->dirfd, "exits", O_RDONLY | O_CLOEXEC);
-	err = 0;
 close_dir:
 	closedir(kvm);
 	return err;
@@ -123,20 +112,14 @@ close_dir:
 
 void kvm_close(struct kvm_vm *vm)
 {
-	if (vm->exits_fd >= 0)
-		close(vm->exits_fd);
-	if (vm->offset_fd >= 0)
-		close(vm->offset_fd);
 	if (vm->dirfd >= 0)
 		close(vm->dirfd);
 	vm->dirfd = -1;
-	vm->offset_fd = -1;
-	vm->exits_fd = -1;
 }
 
 int kvm_offset(const struct kvm_vm *vm, uint64_t *offset)
 {
-	return read_number(vm->offset_fd, offset);
+	return number_at(vm->dirfd, FIRST_OFFSET, offset);
 }
 
 static uint32_t vendor_frac_bits(void)
@@ -224,5 +207,5 @@ bool kvm_ran(const struct kvm_vm *vm)
 {
 	uint64_t exits;
 
-	return vm->exits_fd < 0 || read_number(vm->exits_fd, &exits) || exits;
+	return number_at(vm->dirfd, "exits", &exits) || exits;
 }

@@ -18,13 +18,9 @@
 /**
  * struct kvm_vm - a virtual machine of KVM's
  * @dirfd: its directory
- * @offset_fd: tsc-offset of its first virtual processor
- * @exits_fd: how often its processors have left the guest; -1: not to be had
  */
 struct kvm_vm {
 	int	dirfd;
-	int	offset_fd;
-	int	exits_fd;
 };
 
 /**

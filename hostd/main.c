@@ -170,7 +170,8 @@ static int serve(const struct conf *conf)
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 
 	h.conf = conf;
-	h.clock = hostclock_open(conf->clock, conf->system_bound_ns, why, sizeof(why));
+	h.clock = hostclock_open(conf->clock, conf->system_bound_ns, conf->system_tai, why,
+				 sizeof(why));
 	if (!h.clock) {
 		log_err("no clock of this host to pass on: %s", why);
 		return 1;

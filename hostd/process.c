@@ -182,6 +182,19 @@ static bool starts(const char *text, const char *prefix)
 	return !strncmp(text, prefix, strlen(prefix));
 }
 
+/* A path as /proc shows it, and the one that QEMU was given, maybe a relative one */
+static bool same_file(const char *path, const char *given)
+{
+	static const char deleted[] = " (deleted)";
+	size_t n = strlen(path), g = strlen(given), d = sizeof(deleted) - 1;
+
+	if (n > d && !strcmp(path + n - d, deleted))
+		n -= d;
+	if (n < g || memcmp(path + n - g, given, g))
+		return false;
+	return *given == '/' ? n == g : n > g && path[n - g - 1] == '/';
+}
+
 /* The ivshmem backend of ours that a path stands for, or NULL */
 static const struct qemu_memory *wanted(const struct qemu_args *args, const char *path)
 {
@@ -190,11 +203,8 @@ static const struct qemu_memory *wanted(const struct qemu_args *args, const char
 	for (i = 0; i < args->n_memories; i++) {
 		const struct qemu_memory *m = &args->memories[i];
 
-		if (!args_memory_wanted(m))
-			continue;
-		if (*m->path ? starts(path, m->path) &&
-		    (!path[strlen(m->path)] || !strcmp(path + strlen(m->path), " (deleted)")) :
-		    starts(path, BACKEND_MEMFD))
+		if (args_memory_wanted(m) &&
+		    (*m->path ? same_file(path, m->path) : starts(path, BACKEND_MEMFD)))
 			return m;
 	}
 	return NULL;

@@ -285,7 +285,7 @@ static void test_conf(void **state)
 		"guest", "guest a", "guest a offset", "guest a offset x", "guest a offset 1 bound",
 		"guest a offset 1 bound -1", "guest a offset 99999999999999999999",
 		"guest a ignore\nguest a watch", "verbose 4", "verbose", "clock auto\nclock auto",
-		"nonsense 1", "guest \"a", "guests some", "system-bound 0", "a b c d e f g h i",
+		"nonsense 1", "guest \"a", "guests some", "system-bound 0", "system-tai -1", "system-tai 1001", "a b c d e f g h i",
 	};
 	static struct conf c;
 	char *said;

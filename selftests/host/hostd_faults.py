@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=7.2 qemu="-object memory-backend-file,id=ffclock0,mem-path=ffclock.shm,size=4096,share=on -device ivshmem-plain,memdev=ffclock0,master=on"
+"""ffclock-hostd: pages behind ivshmem, the stock PTP driver, resets, and liars.
+
+Processes that pretend to be QEMU try to get a file written that they may not write,
+and to end the daemon by shortening theirs.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import hostd as hostd_module
+import vmclockpage
+from lab import hosttime, tree
+from lab.vm import Guest
+
+TAI = 37
+LINE_NS = 1000
+AGREE_NS = 100
+
+# A liar: MODE is what it does with its page.
+LIAR = r"""
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+fd = os.memfd_create("vmclock_page", 0)
+os.ftruncate(fd, 4096)
+at = libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
+page = memoryview((ctypes.c_char * 4096).from_address(at)).cast("B")
+page[:12] = struct.pack("<IIHBB", 0x4b4c4356, 4096, 1, 255, 0)
+page[16] = 1
+if sys.argv[-1] == "readonly":
+    # mapped for writing, but the only descriptor left is for reading
+    ro = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+    os.close(fd)
+print("ready", flush=True)
+sys.stdin.readline()
+if sys.argv[-1] == "cut":
+    os.ftruncate(fd, 0)
+else:
+    print("status", page[34], flush=True)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+class Liar:
+    """A process with a QEMU's name, command line and page."""
+
+    def __init__(self, mode):
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-c", LIAR, "-name", mode], executable=sys.executable,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.line()
+
+    def line(self):
+        return self.process.stdout.readline().strip()
+
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def best(guest, clock, count=10):
+    rows = [s for s in hosttime.sample(guest, count, 0, 300) if s.clock == clock]
+    return min(rows, key=lambda s: s.bound_ns)
+
+
+def liars(t, daemon):
+    for mode in ("readonly", "cut"):
+        liar = Liar(mode)
+        pid = liar.process.pid
+        try:
+            vmclockpage.wait_until(lambda: daemon.ask("rescan") and daemon.guest(pid))
+            daemon.command(f"watch {pid}")
+            daemon.command(f"offset {pid} 0")
+            if mode == "readonly":
+                vmclockpage.wait_until(lambda: daemon.guest(pid)["problem"], 2)
+                t.ok(not daemon.guest(pid)["pages"],
+                     "a page whose only descriptor is for reading is refused")
+                liar.go()
+                t.ok(liar.line() == "status 0", "and nothing is written on it")
+                continue
+            told = vmclockpage.wait_until(lambda: daemon.guest(pid)["telling"])
+            t.ok(told, "whoever looks like QEMU gets the time on a page of its own")
+            liar.go()
+            liar.line()
+            gone = vmclockpage.wait_until(lambda: not daemon.guest(pid)["pages"])
+            t.ok(gone and daemon.process.poll() is None,
+                 "a page that is cut off is dropped, and the daemon lives")
+        finally:
+            liar.close()
+        t.ok(vmclockpage.wait_until(lambda: daemon.guest(pid) is None), f"{mode}: ended, forgotten")
+
+    sim = subprocess.Popen([str(tree.USER / "bin/hostd_sim"), "guest", "sealed"])
+    try:
+        pid = sim.pid
+        vmclockpage.wait_until(lambda: daemon.ask("rescan") and daemon.guest(pid))
+        daemon.command(f"watch {pid}")
+        vmclockpage.wait_until(lambda: daemon.guest(pid)["pages"])
+        try:
+            os.truncate(vmclockpage.memfd(pid), 0)
+            t.ok(False, "a page that takes seals cannot be cut off")
+        except PermissionError:
+            t.ok(True, "a page that takes seals cannot be cut off")
+    finally:
+        sim.kill()
+        sim.wait()
+
+
+def second_guest(t, daemon):
+    """Another guest on this host: do the two agree?"""
+    with Guest(t.kernel, t.guest.image, t.guest.workdir, "second", t.guest.config) as other:
+        other.config.qemu = ""
+        other.start()
+        daemon.watch(other)
+        other.output(20, "modprobe ffclock && modprobe ffclock_vmclock")
+        other.serve("second", 120, "hosttime serve /dev/ffclock_utc")
+        while "serving" not in other.line(30):
+            pass
+        off = {}
+        for guest in (t.guest, other):
+            rel = daemon.relate(guest, 3000)
+            off[guest.name] = rel["bound_ns"]
+        vmclockpage.wait_until(lambda: daemon.guest(other.process.pid)["telling"])
+
+        def agree():
+            a, b = best(t.guest, "/dev/ffclock_utc", 20), best(other, "/dev/ffclock_utc", 20)
+            apart = a.difference_ns - b.difference_ns
+            known = a.bound_ns + b.bound_ns + sum(off.values())
+            t.diag(f"two guests: {apart:+d} ns +- {known:.0f} apart")
+            return abs(apart) <= AGREE_NS + known
+        t.ok(vmclockpage.wait_until(agree, 20, 0.2), "two guests agree to 100 ns")
+        pid = other.process.pid
+        other.kill()
+        t.ok(vmclockpage.wait_until(lambda: daemon.guest(pid) is None),
+             "QEMU killed: forgotten, and the daemon goes on")
+
+
+def run(t):
+    with hostd_module.Hostd(t.guest.path("hostd"), [f"system-tai {TAI}",
+                                                    "process python3",
+                                                    f"process {pathlib.Path(sys.executable).name}"
+                                                    ]) as daemon:
+        daemon.wait_clock()
+        daemon.watch(t.guest)
+        pid = t.guest.process.pid
+        g = daemon.wait_guest(pid, lambda g: len(g["pages"]) == 2)
+        t.ok(g and {p["kind"] for p in g["pages"]} == {"vmclock", "ivshmem"},
+             "page of the device and page behind ivshmem are found")
+        t.ok(daemon.guest(1) is None and daemon.guest(os.getppid()) is None, "other processes are not taken for guests")
+        t.serve("hosttime serve realtime")
+        t.expect("hosttime: serving")
+        daemon.relate(t.guest)
+        hosttime.stop(t.guest)
+        t.done()
+        shm = vmclockpage.Page(t.guest.workdir / "ffclock.shm")
+        acpi = vmclockpage.Page.of(t.guest)
+        t.ok(shm.magic == vmclockpage.VCLK and shm.clock_status == 2 and
+             vmclockpage.wait_until(lambda: shm.counter_value == acpi.counter_value and
+                                    shm.time_frac_sec == acpi.time_frac_sec),
+             "both have the same line")
+
+        # the stock driver, after the page was written
+        code, lines = t.guest.output(30, "modprobe ptp_vmclock && cd /sys/class/ptp && "
+                                     "grep -l vmclock */clock_name")
+        t.ok(code == 0, f"stock ptp_vmclock takes the page: {lines}")
+        ptp = f"/dev/{lines[0].split('/')[0]}" if code == 0 else "realtime"
+        t.guest.output(30, "modprobe ffclock && modprobe ffclock_vmclock")
+        sources = t.guest.output(10, "dmesg | grep 'ffclock_vmclock: '")[1]
+        t.ok(sum("ivshmem at" in s or "vmclock at" in s for s in sources) == 2,
+             "our module takes both")
+        t.serve(f"hosttime serve {ptp} /dev/ffclock_utc")
+        t.expect("hosttime: serving")
+        spare = daemon.relate(t.guest)["bound_ns"]
+        for clock, ahead in ((ptp, TAI * 10**9), ("/dev/ffclock_utc", 0)):
+            def right(clock=clock, ahead=ahead):
+                s = best(t.guest, clock)
+                t.diag(f"{clock} - host: {s.difference_ns - ahead:+d} ns +- {s.bound_ns:.0f}")
+                return abs(s.difference_ns - ahead) <= LINE_NS + s.bound_ns + spare
+            t.ok(vmclockpage.wait_until(right, 20, 0.2), f"{clock} is the host's clock")
+
+        second_guest(t, daemon)
+        liars(t, daemon)
+        hosttime.stop(t.guest)
+        t.done()
+
+        # a reset: the same process, the guest begins anew
+        marker = acpi.disruption_marker
+        t.guest.qmp.command("set-action", reboot="reset")
+        t.guest.qmp.command("system_reset")
+        t.ok(t.guest.marker("hello", 120), "guest was reset")
+        t.ok(daemon.guest(pid)["telling"] and acpi.clock_status == 2, "its page has the time")
+        t.ok(acpi.disruption_marker >= marker, "marker has not gone back")
+        t.serve("hosttime serve realtime")
+        t.expect("hosttime: serving")
+        rel = daemon.relate(t.guest)
+        t.ok(rel["bound_ns"] > 0 and vmclockpage.wait_until(lambda: acpi.seq_count % 2 == 0),
+             "and it goes on")
+        hosttime.stop(t.guest)
+        t.done()
+        t.guest.qmp.command("set-action", reboot="shutdown")
+        said = daemon.said().splitlines()
+    t.diag("daemon's log:\n" + "\n".join(said[-40:]))

@@ -91,6 +91,13 @@ check-replay:
 check-guest:
 	selftests/run guest
 
+# Two KVM hosts inside of QEMU, and a guest that migrates between them: some minutes.
+.PHONY: check-kvm
+check-kvm: lab userland
+	scripts/build-modules 6.12 7.2
+	selftests/kvm/run
+	selftests/kvm/run --stock --migrations 1
+
 check-guest-%:
 	selftests/run guest --kernel $*
 
@@ -154,6 +161,7 @@ help:
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
+	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
 	@echo '  style           checkpatch on the kernel parts'
 	@echo '  check-packages  Debian packages: install, upgrade, purge, boot (slow)'
 	@echo 'Show:'

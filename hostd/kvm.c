@@ -76,8 +76,8 @@ int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t wh
 			snprintf(why, why_len, "%s is not there: mount debugfs (systemctl start "
 				 "sys-kernel-debug.mount); it appears with the first KVM guest", dir);
 		else
-			snprintf(why, why_len, "%s: %s: run as root or with CAP_DAC_READ_SEARCH; "
-				 "kernel lockdown closes debugfs", dir, strerror(-err));
+			snprintf(why, why_len, "%s: %s: run as root or with CAP_DAC_READ_SEARCH",
+				 dir, strerror(-err));
 		return err == -ENOENT ? -ENODEV : err;
 	}
 	snprintf(prefix, sizeof(prefix), "%d-", (int)pid);

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=6.12,7.2
+# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=600 kernels=6.12,7.2 qemu="-object memory-backend-file,id=ffclock0,mem-path=clock.0.shm,size=4096,share=on -device ivshmem-plain,memdev=ffclock0,master=on"
 """ffclock-hostd and a guest: found, told, repaired, taken over, migrated.
+
+The guest has the time twice, on the vmclock device's page, whose marker QEMU bumps,
+and behind ivshmem, which QEMU knows nothing of.  HOSTD_MIGRATIONS in the environment
+is the number of migrations, 3 without it.
 
 The guest has our modules and no agent.  Its /dev/ffclock_utc is compared with the
 clock that the daemon passes on.
 """
 
+import os
 import time
 
 import hostd as hostd_module
 import vmclockpage
 from lab import hosttime
 
-MIGRATIONS = 3
+MIGRATIONS = int(os.environ.get("HOSTD_MIGRATIONS", "3"))
 
 # A page's line against the system clock it was taken from: the pair (some 30 ns),
 # what the system clock is slewed between two updates of 50 ms, the rate's error.
@@ -53,8 +58,9 @@ def run(t):
     with hostd_module.Hostd(log) as daemon:
         pid = t.guest.process.pid
         daemon.watch(t.guest)
-        g = daemon.wait_guest(pid)
-        t.ok(g and g["pages"][0]["kind"] == "vmclock", "guest and its page are found")
+        g = daemon.wait_guest(pid, lambda g: len(g["pages"]) == 2)
+        t.ok(g and {p["kind"] for p in g["pages"]} == {"vmclock", "ivshmem"},
+             "guest and its pages are found")
         t.ok(daemon.wait_clock(), "host's clock is usable")
         t.ok(not daemon.guest(pid)["telling"], "without an offset nothing is told")
         t.ok(daemon.wait_said("nobody tells its TSC offset"), "and the log says what to do")
@@ -99,17 +105,22 @@ def run(t):
         for i in range(MIGRATIONS):
             old = vmclockpage.Page.of(t.guest)
             before = old.disruption_marker
+            shm = vmclockpage.Page(t.guest.workdir / f"clock.{i}.shm").disruption_marker
             daemon.command(f"prepare {t.guest.process.pid}")
             t.ok(old.clock_status == 4 and old.flags & vmclockpage.SOON,
                  f"migration {i + 1}: prepared, page is without time")
-            m = t.migrate(spawned=daemon.watch)
+            m = t.migrate(spawned=daemon.watch, qemu=t.guest.config.qemu.replace(
+                f"clock.{i}.shm", f"clock.{i + 1}.shm"))
             new = t.guest.process.pid
-            g = daemon.wait_guest(new, lambda g: g["pages"] and g["moves"] + g["marks"] > 0)
+            g = daemon.wait_guest(new, lambda g: len(g["pages"]) == 2 and g["moves"] > 1)
             t.ok(g is not None, f"migration {i + 1}: arrival is noticed")
             page = vmclockpage.Page.of(t.guest)
             told(t, daemon, f"migration {i + 1} ({m.downtime_ms} ms)")
             t.ok(page.disruption_marker == before + 1,
                  f"migration {i + 1}: marker is one more ({page.disruption_marker})")
+            page = vmclockpage.Page(t.guest.workdir / f"clock.{i + 1}.shm")
+            t.ok(page.disruption_marker == shm + 1 and page.clock_status == 2,
+                 f"migration {i + 1}: and that behind ivshmem ({page.disruption_marker})")
             ended = vmclockpage.wait_until(lambda p=pid: daemon.guest(p) is None)
             t.ok(ended, f"migration {i + 1}: the source is gone")
             pid = new
@@ -117,4 +128,6 @@ def run(t):
         t.ok(t.done() == 0, "program that ran through it all ends well")
         stats = daemon.status()["stats"]
         t.diag(f"daemon: {stats}")
+        for file in t.guest.workdir.glob("clock.*.shm"):
+            file.unlink()
     t.diag("daemon's log:\n" + "\n".join(daemon.log.read_text().splitlines()[-60:]))

@@ -371,6 +371,17 @@ void ens_stamp(struct ensemble *e, unsigned int i, const struct ffe_stamp *s,
 	}
 }
 
+int ens_pace(const struct ensemble *e, unsigned int i, const struct ens_stamp_result *r,
+	     double interval_s)
+{
+	struct ffe_track t;
+
+	ffe_tracking(e->m[i].ffe, &t);
+	if (r->map.status != FFE_SYNC || t.window_s < ENS_WINDOW_STAMPS * interval_s)
+		return -1;
+	return t.window_s >= ENS_WINDOW_STAMPS * 2 * interval_s;
+}
+
 /* The update -------------------------------------------------------------- */
 
 static double age_s(const struct ensemble *e, uint64_t from, uint64_t to)

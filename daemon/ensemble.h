@@ -164,6 +164,25 @@ int ens_add(struct ensemble *e, const struct ens_source *s);
 void ens_stamp(struct ensemble *e, unsigned int i, const struct ffe_stamp *s,
 	       struct ens_stamp_result *r);
 
+/**
+ * ens_pace() - is it asked often enough?
+ * @e: ensemble
+ * @i: source
+ * @r: what became of its last stamp
+ * @interval_s: present interval between its stamps [s]
+ *
+ * The interval may become twice as long while that leaves ENS_WINDOW_STAMPS
+ * stamps in the averaging window: with fewer the oscillator's wander, not the
+ * path, makes the error.  (Simulated, one near server and three far ones: 4, 8
+ * and 16 stamps give 2.1, 1.4 and 0.95 us, and 60, 30 and 18 us, at mean
+ * intervals of 65, 31 and 16 s, and 724, 257 and 114 s.)
+ *
+ * Return: +1: less often will do, 0: it is right, -1: more often
+ */
+int ens_pace(const struct ensemble *e, unsigned int i, const struct ens_stamp_result *r,
+	     double interval_s);
+#define ENS_WINDOW_STAMPS	8
+
 /* Does source @i answer at present?  Not known: yes */
 void ens_set_reachable(struct ensemble *e, unsigned int i, bool reachable);
 

@@ -30,13 +30,6 @@
 /* Estimators ask for more stamps with these */
 #define EV_BURST	(FFE_EV_FIRST | FFE_EV_SUSPECT | FFE_EV_JUMP | FFE_EV_RESTART)
 
-/*
- * The poll interval may become twice as long while that leaves so many exchanges
- * in the averaging window: with fewer the oscillator's wander, not the path,
- * makes the error.  It must become shorter when there are half as many.
- */
-#define WINDOW_STAMPS	4
-
 struct peer {
 	struct sync			*sync;
 	const struct config_source	*cfg;
@@ -332,21 +325,12 @@ static void tell_leap(struct peer *p, uint32_t ev)
 		log_notice("the leap second is no longer announced");
 }
 
-/* How eager the source should be, from what its stamps are good for */
-static void set_pace(struct peer *p, const struct ens_stamp_result *res)
+static double interval_s(const struct peer *p)
 {
-	const struct ffe *f = ens_estimator(p->sync->ens, (unsigned int)(p - p->sync->peers));
 	struct source_report r;
-	struct ffe_track t;
-	int direction = 0;
 
 	p->source->ops->report(p->source, &r);
-	ffe_tracking(f, &t);
-	if (res->map.status != FFE_SYNC || t.window_s < WINDOW_STAMPS * r.interval_s)
-		direction = -1;
-	else if (t.window_s >= WINDOW_STAMPS * 2 * r.interval_s)
-		direction = 1;
-	p->source->ops->pace(p->source, direction);
+	return r.interval_s;
 }
 
 static void on_stamp(void *arg, const struct source_stamp *st)
@@ -381,7 +365,7 @@ static void on_stamp(void *arg, const struct source_stamp *st)
 	if (res.events & EV_BURST)
 		p->source->ops->burst(p->source);
 	else
-		set_pace(p, &res);
+		p->source->ops->pace(p->source, ens_pace(s->ens, i, &res, interval_s(p)));
 
 	if (counter_mark(s->counter, &now) || now.epoch != s->epoch)
 		return;

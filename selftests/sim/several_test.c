@@ -66,6 +66,7 @@ struct server {
  * @what: one line for people
  * @length_h: duration [h]
  * @poll_s: interval of each server [s]
+ * @poll_max_s: if not 0 the interval adapts, @poll_s to this [s]
  * @n: servers
  * @srv: they
  * @leap: leap second at LEAP_AT: +1, -1 or 0
@@ -88,6 +89,7 @@ struct scenario {
 	const char		*what;
 	double			length_h;
 	double			poll_s;
+	double			poll_max_s;
 	unsigned int		n;
 	struct server		srv[SERVERS_MAX];
 	int			leap;
@@ -295,6 +297,17 @@ static const struct scenario scenarios[] = {
 		.from = 4 * HOUR, .median_us = 8, .p99_us = 60, .worst_us = 300,
 		.jump_from = 3 * HOUR, .jump_us = 60,
 	}, {
+		.name = "adapt", .what = "one near server, interval as it likes from 16 s on",
+		.length_h = 24, .poll_s = 16, .poll_max_s = 1024, .n = 1, .srv = { { NEAR } },
+		.from = 4 * HOUR, .median_us = 5.4, .p99_us = 27, .worst_us = 80,
+		.jump_from = HOUR, .jump_us = 60, .used = 1,
+	}, {
+		.name = "adaptfar", .what = "three far servers, intervals as they like from 64 s on",
+		.length_h = 48, .poll_s = 64, .poll_max_s = 1024, .n = 3,
+		.srv = { { FAR }, { FAR }, { FAR } },
+		.from = 8 * HOUR, .median_us = 40, .p99_us = 160, .worst_us = 400,
+		.jump_from = 2 * HOUR, .jump_us = 400, .used = 7,
+	}, {
 		.name = "leap", .what = "three servers, a second inserted at 6 h",
 		.length_h = 10, .poll_s = 16, .n = 3, .srv = { { MID }, { MID }, { MID } },
 		.leap = 1, .from = 4 * HOUR, .median_us = 5, .p99_us = 25, .worst_us = 100,
@@ -346,6 +359,9 @@ static void tap(bool ok, const char *name)
  * @ens: what is tested
  * @reach: of each server, one bit per attempt
  * @start_utc: UTC at the start [s]
+ * @calm: of each server, stamps in favour of a longer interval, as source_ntp.c
+ *	counts them
+ * @asked: exchanges of all
  * @verbose: print
  */
 struct world {
@@ -355,13 +371,17 @@ struct world {
 	struct ensemble		*ens;
 	uint8_t			reach[SERVERS_MAX];
 	int64_t			start_utc;
+	int			calm[SERVERS_MAX];
+	unsigned long		asked;
 	int			verbose;
 };
 
 static void world_start(struct world *w, const struct scenario *sc, uint64_t seed, int verbose)
 {
 	struct ens_config ec = { .nominal_period_ns = 1, .max_distance_ns = 3e9 };
-	struct ens_source es = { .poll_min_s = sc->poll_s, .poll_max_s = sc->poll_s };
+	struct ens_source es = {
+		.poll_min_s = sc->poll_s, .poll_max_s = fmax(sc->poll_s, sc->poll_max_s),
+	};
 	unsigned int i;
 
 	memset(w, 0, sizeof(*w));
@@ -418,6 +438,21 @@ static void serve(const struct world *w, unsigned int i, struct sim_out *out)
 		out->stamp.leap = NTP_LEAP_ADD;
 	else if (w->sc->leap && !srv->silent_about_leap)
 		out->stamp.leap = w->sc->leap > 0 ? NTP_LEAP_ADD : NTP_LEAP_DEL;
+}
+
+/* Eight quiet stamps for a longer interval; all servers of a scenario have one */
+static void pace(struct world *w, unsigned int i, const struct ens_stamp_result *res)
+{
+	double *poll = &w->path[i].poll_s, now = *poll * w->sc->n;
+	int direction = ens_pace(w->ens, i, res, now);
+
+	if (direction < 0) {
+		w->calm[i] = 0;
+		*poll = fmax(now / 2, w->sc->poll_s) / w->sc->n;
+	} else if (direction > 0 && ++w->calm[i] >= 8) {
+		w->calm[i] = 0;
+		*poll = fmin(now * 2, w->sc->poll_max_s) / w->sc->n;
+	}
 }
 
 /* UTC by the clock at a reading, as a reader gets it [ns], with the bound [ns] */
@@ -480,7 +515,10 @@ static double run_one(struct world *w, struct score_run *run, unsigned int *used
 		if (out.answered) {
 			serve(w, i, &out);
 			ens_stamp(w->ens, i, &out.stamp, &res);
+			if (sc->poll_max_s > 0)
+				pace(w, i, &res);
 		}
+		w->asked++;
 		if (ens_update(w->ens, out.tf, &c))
 			continue;
 		truth = (int64_t)floor(out.true_tf_s * 1e9);
@@ -513,7 +551,7 @@ static void scenario_run(const struct scenario *sc, unsigned int seeds, uint64_t
 {
 	static double median[SEEDS_MAX], p99[SEEDS_MAX], max[SEEDS_MAX], bound[SEEDS_MAX];
 	static double recovery[SEEDS_MAX], jumps[SEEDS_MAX];
-	double samples = 0, covered = 0, worst_cover = 1;
+	double samples = 0, covered = 0, worst_cover = 1, asked = 0;
 	static struct score_run run;
 	unsigned int i, bad = 0;
 	char name[256];
@@ -527,6 +565,7 @@ static void scenario_run(const struct scenario *sc, unsigned int seeds, uint64_t
 		world_start(&w, sc, first + i, verbose);
 		jumps[i] = run_one(&w, &run, &used);
 		ens_free(w.ens);
+		asked += (double)w.asked;
 		all = score_window(&run, 0, INFINITY);
 		win = score_window(&run, sc->from, sc->to > 0 ? sc->to : INFINITY);
 		median[i] = win.median;
@@ -562,6 +601,9 @@ static void scenario_run(const struct scenario *sc, unsigned int seeds, uint64_t
 	printf("# %-11s %9.2f %9.2f %9.2f %10.1f %9.2f\n", sc->name, score_median(median, seeds),
 	       score_median(p99, seeds), score_median(max, seeds), score_median(bound, seeds),
 	       score_quantile(jumps, seeds, 1));
+	if (sc->poll_max_s > 0)
+		printf("# %s: mean interval %.0f s\n", sc->name,
+		       sc->length_h * 3600 * sc->n * seeds / asked);
 	snprintf(name, sizeof(name), "%s: median %.2f <= %g us, p99 %.2f <= %g us", sc->name,
 		 score_median(median, seeds), sc->median_us, score_median(p99, seeds), sc->p99_us);
 	tap(score_median(median, seeds) <= sc->median_us &&

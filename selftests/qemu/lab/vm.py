@@ -390,9 +390,12 @@ class Guest:
             time.sleep(0.01)
 
     def wait_running(self, timeout=30):
-        """"completed" on the source does not mean this side runs yet."""
+        """"completed" on the source does not mean this side runs yet.
+
+        A guest that slept (S3) before its migration does so after it.
+        """
         deadline = time.monotonic() + timeout
-        while self.qmp.command("query-status")["status"] != "running":
+        while self.qmp.command("query-status")["status"] not in ("running", "suspended"):
             if time.monotonic() > deadline:
                 raise GuestError("migrated guest does not run")
             time.sleep(0.002)

@@ -37,6 +37,7 @@ enum behaviour {
 	WRONG_ORIGIN, WRONG_ORIGIN_FIRST, ECHO_BACK, SHORT, LONG, EMPTY, OLD_VERSION, FLOOD,
 	STRATUM_0, STRATUM_16, LEAP_3, NO_STAMP, DISORDER, FUTURE_REF, FAR_ROOT,
 	RATE, RATE_LONG, DENY, RSTR, FORGED_DENY, OTHER_KISS, HELD_LONG, BURSTING,
+	LOOPING, LOOPING6, OTHER_REFID, RESTARTING, POOL_A, POOL_B,
 	N_CASES
 };
 
@@ -212,6 +213,19 @@ static void answer(struct server *s, const uint8_t *req, const struct sockaddr_s
 	case HELD_LONG:
 		put64(p + 40, to_ntp(tb + 2 * NSEC));
 		break;
+	case LOOPING:
+		p[1] = 2;
+		memcpy(p + 12, "\x7f\0\0\1", 4);
+		break;
+	case LOOPING6:
+		/* MD5 of ::1 begins with these */
+		p[1] = 2;
+		memcpy(p + 12, "\xcf\x40\x4d\xc8", 4);
+		break;
+	case OTHER_REFID:
+		p[1] = 2;
+		memcpy(p + 12, "\x7f\0\0\2", 4);
+		break;
 	default:
 		break;
 	}
@@ -335,8 +349,27 @@ static void burst(void *arg)
 	s->source->ops->burst(s->source);
 }
 
+static void restart(void *arg)
+{
+	static struct loop_timer again = { .cb = restart };
+	struct server *s = arg;
+
+	s->source->ops->restart(s->source);
+	/* another break right after the first: asked at once again */
+	if (!again.arg) {
+		again.arg = s;
+		loop_timer_set(loop, &again, NSEC / 2);
+	}
+}
+
+static bool is_v6(int i)
+{
+	return i == HONEST6 || i == LOOPING6;
+}
+
 static int setup(void **state)
 {
+	struct loop_timer restarting = { .cb = restart, .arg = &servers[RESTARTING] };
 	struct loop_timer end = { .cb = stop };
 	struct loop_timer bursting = { .cb = burst, .arg = &servers[BURSTING] };
 	struct ffe_config fc = { 0 };
@@ -357,12 +390,12 @@ static int setup(void **state)
 		};
 
 		s->what = (enum behaviour)i;
-		strcpy(s->cfg.name, i == HONEST6 ? "::1" : i == LOCALHOST ? "localhost" :
+		strcpy(s->cfg.name, is_v6(i) ? "::1" : i == LOCALHOST ? "localhost" :
 		       i == UNKNOWN_NAME ? "no-such-host.invalid" : "127.0.0.1");
-		s->cfg.maxpoll = i == BURSTING ? 5 : 0;
+		s->cfg.maxpoll = i == BURSTING || i == RESTARTING ? 5 : 0;
 		s->cfg.minpoll = s->cfg.maxpoll;
-		if (open_server(s, i == HONEST6 ? AF_INET6 : AF_INET)) {
-			assert_int_equal(i, HONEST6);
+		if (open_server(s, is_v6(i) ? AF_INET6 : AF_INET)) {
+			assert_true(is_v6(i));
 			no_ipv6 = true;
 			continue;
 		}
@@ -373,6 +406,10 @@ static int setup(void **state)
 			s->running = !pthread_create(&s->thread, NULL, serve, s);
 			assert_true(s->running);
 		}
+		/* two sources of a name that has one server */
+		s->cfg.pool = i == POOL_A || i == POOL_B;
+		if (i == POOL_B)
+			s->cfg.port = servers[POOL_A].cfg.port;
 		s->ffe = calloc(1, ffe_size());
 		assert_non_null(s->ffe);
 		assert_int_equal(ffe_init(s->ffe, &fc), 0);
@@ -381,6 +418,7 @@ static int setup(void **state)
 		s->source->ops->start(s->source);
 	}
 	loop_timer_set(loop, &bursting, NSEC);
+	loop_timer_set(loop, &restarting, NSEC);
 	loop_timer_set(loop, &end, RUN_S * NSEC);
 	assert_int_equal(loop_run(loop), 0);
 
@@ -575,6 +613,37 @@ static void test_burst(void **state)
 	assert_int_equal(s->stamps, s->requests);
 }
 
+static void test_loop(void **state)
+{
+	(void)state;
+	/* a server that follows this host has nothing to tell it */
+	check_useless(LOOPING);
+	if (!no_ipv6)
+		check_useless(LOOPING6);
+	check_good(OTHER_REFID);
+	assert_int_equal(servers[OTHER_REFID].report.stratum, 2);
+}
+
+static void test_restart(void **state)
+{
+	const struct server *s = &servers[RESTARTING];
+
+	(void)state;
+	/* at 0 s, at 1 s, at 1.5 s and from there on every 2 s, less up to 1/32 */
+	assert_in_range(s->requests, 6, 9);
+	assert_in_range(s->stamps, s->requests - 2, s->requests);
+}
+
+static void test_pool(void **state)
+{
+	(void)state;
+	/* one server has one vote */
+	assert_true(!servers[POOL_A].stamps != !servers[POOL_B].stamps);
+	assert_int_equal(servers[POOL_A].report.sent + servers[POOL_B].report.sent,
+			 servers[POOL_A].requests);
+	assert_int_equal(servers[POOL_B].requests, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +659,9 @@ int main(void)
 		cmocka_unit_test(test_kisses),
 		cmocka_unit_test(test_held_long),
 		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_pool),
 	};
 
 	return cmocka_run_group_tests_name("source_ntp", tests, setup, NULL);

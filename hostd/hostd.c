@@ -95,11 +95,14 @@ static void set_problem(struct guest *g, const char *text)
 		log_notice("guest %s (%d): %s", g->name, (int)g->proc.pid, text);
 }
 
-/* Whether the offset is the one that an arriving guest will run with */
+/*
+ * Whether the offset is the one that an arriving guest runs with.  QEMU sets it when it
+ * makes the machine, when it resets it, and when the guest has come: only a processor
+ * that has run tells the last of these from the others.
+ */
 static bool arrived(const struct guest *g)
 {
-	return !g->incoming || g->given || g->ran ||
-		(g->have_first && g->map.offset != g->first_offset);
+	return !g->incoming || g->given || g->ran;
 }
 
 static void guest_write(struct hostd *h, struct guest *g)
@@ -265,10 +268,6 @@ static bool look_offsets(struct hostd *h, struct guest *g, int64_t now)
 			g->next_try = now;
 		}
 		return had;
-	}
-	if (!g->have_first) {
-		g->first_offset = map.offset;
-		g->have_first = true;
 	}
 	if (g->have_map && tsc_map_equal(&map, &g->map))
 		return g->incoming && g->ran && !g->telling;
@@ -520,6 +519,11 @@ static void clock_ready(void *arg, uint32_t events)
 			hostclock_name(h->clock), (double)h->conf->check_ns * 1e-9);
 		loop_del(h->loop, &h->clock_watch);
 	}
+	/*
+	 * Read it whatever its sequence says: the device stays readable until it is
+	 * read, and may have changed right after its last read.
+	 */
+	h->line_ns = mono_ns() - h->conf->update_ns;
 	h->next_check = 0;
 	tick(h);
 }

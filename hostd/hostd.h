@@ -51,7 +51,6 @@ struct target {
  * @vm: KVM's machine; @have_vm
  * @map: its TSC; @have_map
  * @given: the map was given by hand: nothing is read from KVM
- * @first_offset: the first that was read of an arriving guest
  * @incoming: started to receive a migration, and has not run yet
  * @ran: its processors have run
  * @withdrawn: a migration is being prepared; until @withdrawn_until
@@ -88,8 +87,6 @@ struct guest {
 	struct tsc_map	map;
 	bool		have_map;
 	bool		given;
-	uint64_t	first_offset;
-	bool		have_first;
 	bool		incoming;
 	bool		ran;
 	bool		withdrawn;

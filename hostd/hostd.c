@@ -257,15 +257,18 @@ static bool look_offsets(struct hostd *h, struct guest *g, int64_t now)
 					    "counter, no time");
 			else
 				settle(g, now);
-		} else if (ret != -EAGAIN && !process_dead(&g->proc)) {
+		} else if (ret != -EAGAIN) {
 			char text[128];
 
-			snprintf(text, sizeof(text), "KVM no longer tells its TSC offset: %s",
-				 strerror(-ret));
-			set_problem(g, text);
+			/* most likely it is about to end: its machine goes before it */
+			if (ret != -ENOENT) {
+				snprintf(text, sizeof(text), "KVM no longer tells its TSC offset: "
+					 "%s", strerror(-ret));
+				set_problem(g, text);
+			}
 			kvm_close(&g->vm);
 			g->have_vm = false;
-			g->next_try = now;
+			g->next_try = now + TRY_MAX_NS;
 		}
 		return had;
 	}

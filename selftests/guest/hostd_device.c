@@ -112,7 +112,7 @@ int main(void)
 	if (!f)
 		bail("/tmp/hostd.conf");
 	fprintf(f, "clock device\nguests named\nguest sim offset 0\nlibvirt none\n"
-		"control /tmp/hostd.control\nscan 0.1\ncheck 5\n");
+		"control /tmp/hostd.control\nscan 1\ncheck 5\n");
 	fclose(f);
 	sim = start("exec hostd_sim guest sim");
 	v = guest_page(sim);

@@ -204,6 +204,28 @@ static void opt_ntsnotime(struct parser *p, struct source_line *l, const char *a
 	l->s.nts_notime = true;
 }
 
+static void opt_tai(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.tai = true;
+}
+
+static void opt_basic(struct parser *p, struct source_line *l, const char *arg)
+{
+	(void)p;
+	(void)arg;
+	l->s.phc_basic = true;
+}
+
+static void opt_error(struct parser *p, struct source_line *l, const char *arg)
+{
+	double v;
+
+	if (config_number(p, "error", arg, 0, 1, &v))
+		l->s.error_ns = (uint32_t)(v * 1e9);
+}
+
 static void opt_maxsources(struct parser *p, struct source_line *l, const char *arg)
 {
 	config_int(p, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
@@ -212,6 +234,7 @@ static void opt_maxsources(struct parser *p, struct source_line *l, const char *
 /* What sorts of sources take an option */
 #define FOR_NTP		(1u << 0)
 #define FOR_POOL	(1u << 1)
+#define FOR_PHC		(1u << 2)
 #define FOR_ALL		~0u
 
 static const struct {
@@ -229,6 +252,9 @@ static const struct {
 	{ "ntsca",	FOR_NTP | FOR_POOL,	true,	opt_ntsca },
 	{ "ntsnotime",	FOR_NTP | FOR_POOL,	false,	opt_ntsnotime },
 	{ "maxsources",	FOR_POOL,		true,	opt_maxsources },
+	{ "tai",	FOR_PHC,		false,	opt_tai },
+	{ "basic",	FOR_PHC,		false,	opt_basic },
+	{ "error",	FOR_PHC,		true,	opt_error },
 	{ "prefer",	FOR_ALL,		false,	opt_prefer },
 	{ "trust",	FOR_ALL,		false,	opt_trust },
 	{ "noselect",	FOR_ALL,		false,	opt_noselect },
@@ -335,6 +361,28 @@ static void key_server(struct parser *p)
 	};
 
 	key_ntp(p, &l);
+}
+
+/* Sources that are devices of this machine: cheap to ask, so asked often */
+static void key_phc(struct parser *p)
+{
+	struct source_line l = {
+		.options = FOR_PHC, .count = 1,
+		.known = "minpoll N, maxpoll N, tai, basic, error SECONDS, prefer, trust, noselect",
+	};
+	int before = p->errors;
+
+	l.s.kind = CONFIG_SOURCE_PHC;
+	l.s.line = p->line;
+	l.s.minpoll = CONFIG_PHC_MINPOLL;
+	l.s.maxpoll = CONFIG_PHC_MAXPOLL;
+	if (p->n < 2) {
+		config_complain(p, "phc: the device is missing: phc DEVICE [OPTION...]; options: %s",
+				l.known);
+		return;
+	}
+	if (config_path(p, p->word[1], l.s.name, sizeof(l.s.name)) && parse_source_options(p, &l))
+		add_source(p, &l, before);
 }
 
 static void key_pool(struct parser *p)
@@ -471,6 +519,7 @@ static const struct {
 } keys[] = {
 	{ "server",		key_server,		true },
 	{ "pool",		key_pool,		true },
+	{ "phc",		key_phc,		true },
 	{ "counter",		key_counter,		false },
 	{ "output",		key_output,		false },
 	{ "log",		key_log,		true },
@@ -481,6 +530,14 @@ static const struct {
 	{ "control",		config_key_control,	false },
 	{ "state",		config_key_state,	false },
 	{ "sandbox",		config_key_sandbox,	false },
+	{ "systemclock",	config_key_systemclock,	false },
+	{ "serve",		config_key_serve,	true },
+	{ "allow",		config_key_allow,	true },
+	{ "deny",		config_key_deny,	true },
+	{ "ratelimit",		config_key_ratelimit,	false },
+	{ "shm",		config_key_shm,		false },
+	{ "sock",		config_key_sock,	false },
+	{ "metrics",		config_key_metrics,	false },
 };
 #define N_KEYS	(sizeof(keys) / sizeof(keys[0]))
 
@@ -573,6 +630,7 @@ void config_defaults(struct config *cfg)
 	strcpy(cfg->control, CONFIG_CONTROL);
 	strcpy(cfg->state, CONFIG_STATE);
 	cfg->sandbox = true;
+	config_output_defaults(cfg);
 }
 
 int config_parse(struct config *cfg, const char *text, size_t len, const char *name, FILE *err)
@@ -596,7 +654,8 @@ int config_parse(struct config *cfg, const char *text, size_t len, const char *n
 	}
 	p.line = 0;
 	if (!cfg->n_sources && !p.errors)
-		config_complain(&p, "no source of time: add a line 'server HOST'");
+		config_complain(&p, "no source of time: add a line 'server HOST' or "
+				"'phc DEVICE'");
 	if (cfg->min_sources > cfg->n_sources && !p.errors)
 		config_complain(&p, "minsources %u, but there are only %zu sources", cfg->min_sources,
 			 cfg->n_sources);

@@ -28,6 +28,10 @@
 #define CONFIG_MINPOLL		6	/* 64 s: what public servers ask for */
 #define CONFIG_MAXPOLL		10	/* 1024 s */
 
+/* A device of this machine: every second, every 16 s when that does */
+#define CONFIG_PHC_MINPOLL	0
+#define CONFIG_PHC_MAXPOLL	4
+
 /* Addresses of a pool to use, if there are as many: three outvote a liar, and one to spare */
 #define CONFIG_POOL_SOURCES	4
 
@@ -44,9 +48,63 @@ enum config_output {
 	CONFIG_OUTPUT_NONE,
 };
 
+/* System clock: step beyond 0.1 s, in the first 3 updates; slew like ntpd and the kernel */
+#define CONFIG_STEP_S		0.1
+#define CONFIG_STEP_UPDATES	3
+#define CONFIG_SLEW_PPM		500
+
+/* NTP server: a client that polls every second, and a burst of one that begins */
+#define CONFIG_SERVE_MAX	8
+#define CONFIG_ACCESS_MAX	64
+#define CONFIG_RATE_PER_S	2
+#define CONFIG_RATE_BURST	16
+
+/**
+ * struct config_system - the system clock as output
+ * @on: discipline it
+ * @step_s: it is set, not slewed, when it is off by more [s]
+ * @step_updates: in so many updates since the start or a break of the counter;
+ *	-1: always
+ * @slew_ppm: fastest slew [ppm], on top of the frequency
+ */
+struct config_system {
+	bool		on;
+	double		step_s;
+	int		step_updates;
+	double		slew_ppm;
+};
+
+/**
+ * struct config_serve - where the NTP server listens
+ * @addr: address, network byte order
+ * @len: 4 or 16 bytes of it; 0: all addresses of either family
+ * @port: UDP port
+ */
+struct config_serve {
+	uint8_t		addr[16];
+	uint8_t		len;
+	uint16_t	port;
+};
+
+/**
+ * struct config_access - who is answered; the longest prefix decides, of equals
+ *	the last
+ * @addr: network byte order
+ * @len: 4 or 16
+ * @bits: that count
+ * @allow: answer, or not
+ */
+struct config_access {
+	uint8_t		addr[16];
+	uint8_t		len;
+	uint8_t		bits;
+	bool		allow;
+};
+
 /* Sorts of time sources; source_new() knows which function makes each */
 enum config_source_kind {
 	CONFIG_SOURCE_NTP,
+	CONFIG_SOURCE_PHC,
 };
 
 /**
@@ -65,6 +123,9 @@ enum config_source_kind {
  * @nts_notime: NTP: while this host has no clock, take certificates out of their time
  * @nts_port: NTP: TCP port of key establishment
  * @nts_ca: NTP: file of certificate authorities; empty: the system's
+ * @tai: PHC: it tells TAI
+ * @phc_basic: PHC: the plainest way of reading it only
+ * @error_ns: PHC: bound of its own error [ns]
  * @pool: NTP: one of several addresses of @name, none of which serves two sources
  */
 struct config_source {
@@ -82,6 +143,9 @@ struct config_source {
 	bool			nts;
 	bool			nts_notime;
 	uint16_t		nts_port;
+	bool			tai;
+	bool			phc_basic;
+	uint32_t		error_ns;
 	char			nts_ca[CONFIG_FILE_MAX];
 };
 
@@ -100,6 +164,14 @@ struct config_source {
  * @state: file for a faster next start; empty: none
  * @state_set: the file names it
  * @sandbox: give up all system calls that are not needed
+ * @system: the system clock as output
+ * @serve: where the NTP server listens; @n_serve of them, 0: there is none
+ * @access: whom it answers; @n_access of them
+ * @rate_per_s: answers per client in the long run [1/s]
+ * @rate_burst: at once
+ * @shm: unit of the shared memory for chrony and ntpd; -1: none
+ * @sock: socket of chrony's SOCK reference clock; empty: none
+ * @metrics_port: TCP port on the loopback for Prometheus; 0: none
  * @user: to run as when started as root; empty: stay
  * @max_distance_ns: largest error bound of a usable source [ns]
  * @level: least important priority that is logged (syslog.h)
@@ -118,6 +190,16 @@ struct config {
 	bool			control_set;
 	bool			state_set;
 	bool			sandbox;
+	struct config_system	system;
+	struct config_serve	serve[CONFIG_SERVE_MAX];
+	size_t			n_serve;
+	struct config_access	access[CONFIG_ACCESS_MAX];
+	size_t			n_access;
+	double			rate_per_s;
+	unsigned int		rate_burst;
+	int			shm;
+	char			sock[CONFIG_SOCKET_MAX];
+	uint16_t		metrics_port;
 	char			user[CONFIG_USER_MAX];
 	int64_t			max_distance_ns;
 	int			level;

@@ -54,4 +54,15 @@ void config_key_control(struct parser *p);
 void config_key_state(struct parser *p);
 void config_key_sandbox(struct parser *p);
 
+/* Keys about outputs (config_output.c), and the settings without them */
+void config_output_defaults(struct config *cfg);
+void config_key_systemclock(struct parser *p);
+void config_key_serve(struct parser *p);
+void config_key_allow(struct parser *p);
+void config_key_deny(struct parser *p);
+void config_key_ratelimit(struct parser *p);
+void config_key_shm(struct parser *p);
+void config_key_sock(struct parser *p);
+void config_key_metrics(struct parser *p);
+
 #endif /* FFCLOCKD_CONFIG_INTERNAL_H */

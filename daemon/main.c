@@ -16,6 +16,7 @@
 #include "disruption.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "notify.h"
 #include "nts_ke.h"
 #include "output.h"
@@ -210,6 +211,7 @@ struct daemon {
 	struct sync		*sync;
 	struct counter		*counter;
 	struct control		*control;
+	struct metrics		*metrics;
 	struct config		*cfg;
 	struct config		*spare;
 	const struct options	*options;
@@ -242,6 +244,14 @@ static void tell_fixed(const struct config *a, const struct config *b, FILE *sai
 		fputs("user: takes effect at the next start\n", said);
 	if (strcmp(a->control, b->control))
 		fputs("control: takes effect at the next start\n", said);
+	if (a->system.on != b->system.on)
+		fputs("systemclock: takes effect at the next start\n", said);
+	if (a->n_serve != b->n_serve || memcmp(a->serve, b->serve, sizeof(a->serve)))
+		fputs("serve: takes effect at the next start\n", said);
+	if (a->shm != b->shm || strcmp(a->sock, b->sock))
+		fputs("shm, sock: take effect at the next start\n", said);
+	if (a->metrics_port != b->metrics_port)
+		fputs("metrics: takes effect at the next start\n", said);
 	if (a->sandbox != b->sandbox)
 		fputs("sandbox: takes effect at the next start\n", said);
 	if ((!*a->log_stamps && !*a->log_map && !*a->log_tracking) &&
@@ -366,47 +376,61 @@ static void on_disruption(void *arg)
 	sync_check_counter(arg);
 }
 
-static struct output *add_output(struct output *list, struct output *o)
+/* Put @o at the head of the list.  Return: whether there is one */
+static bool add_output(struct output **list, struct output *o)
 {
-	if (o)
-		o->next = list;
-	return o;
+	if (!o)
+		return false;
+	o->next = *list;
+	*list = o;
+	return true;
 }
 
-/* Return: whether all that the configuration asks for is there */
-static bool make_outputs(const struct config *cfg, struct counter *counter, struct output **list,
-			 bool *kernel)
+static void destroy_outputs(struct output *list)
 {
-	int fd = counter_device_fd(counter);
-	struct output *o;
+	struct output *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		list->ops->destroy(list);
+	}
+}
+
+/*
+ * Those that tell others come last in the list's order of making, so first in it:
+ * the kernel's clock and the system clock are up to date when they are told.
+ * Return: whether all that the configuration asks for is there
+ */
+static bool make_outputs(struct daemon *d, struct output **list, bool *kernel)
+{
+	const struct config *cfg = d->cfg;
+	int fd = counter_device_fd(d->counter);
 
 	*list = NULL;
-	*kernel = false;
+	*kernel = cfg->output != CONFIG_OUTPUT_NONE && fd >= 0;
 	if (cfg->output == CONFIG_OUTPUT_KERNEL && fd < 0) {
 		log_err("output kernel: the counter is %s, not the kernel module's (modprobe "
-			"ffclock)", counter_name(counter));
+			"ffclock)", counter_name(d->counter));
 		return false;
 	}
-	if (cfg->output != CONFIG_OUTPUT_NONE && fd >= 0) {
-		o = add_output(*list, output_kernel_new(fd));
-		if (!o)
-			goto fail;
-		*list = o;
-		*kernel = true;
-	}
-	if (*cfg->log_stamps || *cfg->log_map || *cfg->log_tracking) {
-		o = add_output(*list, output_log_new(cfg, counter));
-		if (!o)
-			goto fail;
-		*list = o;
-	}
+	if ((*cfg->log_stamps || *cfg->log_map || *cfg->log_tracking) &&
+	    !add_output(list, output_log_new(cfg, d->counter)))
+		goto fail;
+	if (cfg->n_serve && !add_output(list, output_server_new(cfg, d->counter, d->loop)))
+		goto fail;
+	if ((cfg->shm >= 0 || *cfg->sock) &&
+	    !add_output(list, output_refclock_new(cfg, d->counter, d->loop)))
+		goto fail;
+	if (cfg->system.on && !add_output(list, output_system_new(cfg, d->counter, d->loop)))
+		goto fail;
+	if (*kernel && !add_output(list, output_kernel_new(fd)))
+		goto fail;
 	if (!*kernel)
 		log_info("no output to the kernel: only following the servers");
 	return true;
 
 fail:
-	if (*list)
-		(*list)->ops->destroy(*list);
+	destroy_outputs(*list);
 	*list = NULL;
 	return false;
 }
@@ -476,14 +500,17 @@ static int run(struct daemon *d)
 		if (!d->control && cfg->control_set)
 			goto free_loop;
 	}
-	if (!make_outputs(cfg, d->counter, &outputs, &kernel))
-		goto free_control;
-	if (d->control) {
-		struct output *memory = control_output(d->control);
-
-		memory->next = outputs;
-		outputs = memory;
+	if (cfg->metrics_port) {
+		d->metrics = metrics_new(cfg->metrics_port, d->loop);
+		if (!d->metrics)
+			goto free_control;
 	}
+	if (!make_outputs(d, &outputs, &kernel))
+		goto free_control;
+	if (d->control)
+		add_output(&outputs, control_output(d->control));
+	if (d->metrics)
+		add_output(&outputs, metrics_output(d->metrics));
 	warm = *cfg->state && state_load(&state, cfg->state, d->counter);
 	d->sync = sync_new(cfg, d->counter, d->loop, outputs, warm ? &state : NULL);
 	if (!d->sync) {
@@ -507,13 +534,19 @@ static int run(struct daemon *d)
 		log_err("control %s: %s", cfg->control, strerror(-err));
 		goto free_disruption;
 	}
-	if (confine(cfg, kernel))
+	err = d->metrics ? metrics_serve(d->metrics, d->sync) : 0;
+	if (err) {
+		log_err("metrics: %s", strerror(-err));
+		goto free_disruption;
+	}
+	if (confine(cfg, kernel || cfg->system.on))
 		goto free_disruption;
 	start_timers(d);
 
 	log_notice("version " FFCLOCK_VERSION ", counter %s, %zu source%s, output %s",
 		   counter_name(d->counter), cfg->n_sources, cfg->n_sources == 1 ? "" : "s",
-		   kernel ? "kernel" : "none");
+		   kernel && cfg->system.on ? "kernel and system clock" : kernel ? "kernel" :
+		   cfg->system.on ? "system clock" : "none");
 	sync_start(d->sync);
 	notify_send("READY=1");
 	err = loop_run(d->loop);
@@ -530,6 +563,7 @@ free_sync:
 	nts_set_clock(NULL, NULL);
 	sync_free(d->sync);
 free_control:
+	metrics_free(d->metrics);
 	control_free(d->control);
 free_loop:
 	if (d->signals.fd >= 0)

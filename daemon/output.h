@@ -11,6 +11,7 @@
 #include "config.h"
 #include "counter.h"
 #include "estimator.h"
+#include "loop.h"
 #include "source.h"
 
 struct output;
@@ -23,6 +24,8 @@ struct output;
  * @leap_utc_sec: first UTC second after it [s]
  * @tai_offset: TAI - UTC [s], 0: unknown
  * @next_s: when the next update is expected [s], at least 1
+ * @address: of the source with most weight, "" if it has none
+ * @stratum: its stratum; 0 for what is no server
  * @moved: the clock was set anew, not refined: what is continuous should not
  *	run after it
  */
@@ -33,6 +36,8 @@ struct output_update {
 	int64_t		leap_utc_sec;
 	int		tai_offset;
 	uint32_t	next_s;
+	char		address[64];
+	uint8_t		stratum;
 	bool		moved;
 };
 
@@ -69,6 +74,31 @@ struct output {
 };
 
 /**
+ * struct output_clock - the clock, for outputs that tell the time between updates
+ * @have: there is one
+ * @u: its last update
+ */
+struct output_clock {
+	bool			have;
+	struct output_update	u;
+};
+
+/**
+ * output_now() - UTC at a mark
+ * @c: clock
+ * @m: mark
+ * @utc_ns: receives UTC, as POSIX counts it [ns]
+ * @bound_ns: receives its error bound [ns], the mark's error not in it; or NULL
+ *
+ * Return: 0; -EAGAIN: no clock, or the mark is of another epoch
+ */
+int output_now(const struct output_clock *c, const struct counter_mark *m, int64_t *utc_ns,
+	       double *bound_ns);
+
+/* NTP's leap indicator at @utc_ns: announced on the day before, 3 without a clock */
+int output_leap(const struct output_clock *c, int64_t utc_ns);
+
+/**
  * output_compare() - what a stamp says about a clock
  * @map: clock
  * @s: stamp, of the same epoch
@@ -98,5 +128,39 @@ struct output *output_kernel_new(int fd);
  * Return: the output, or NULL after an error message
  */
 struct output *output_log_new(const struct config *cfg, struct counter *counter);
+
+/**
+ * output_system_new() - the system clock, by adjtimex(2)
+ * @cfg: how
+ * @counter: must outlive it
+ * @loop: likewise
+ *
+ * Return: the output, or NULL after an error message: another daemon has the clock,
+ * or the kernel does not let us
+ */
+struct output *output_system_new(const struct config *cfg, struct counter *counter,
+				 struct loop *loop);
+
+/**
+ * output_server_new() - an NTP server for others
+ * @cfg: where, and for whom
+ * @counter: must outlive it
+ * @loop: likewise
+ *
+ * Return: the output, or NULL after an error message
+ */
+struct output *output_server_new(const struct config *cfg, struct counter *counter,
+				 struct loop *loop);
+
+/**
+ * output_refclock_new() - a reference clock of another daemon: shared memory, socket
+ * @cfg: which
+ * @counter: must outlive it
+ * @loop: likewise
+ *
+ * Return: the output, or NULL after an error message
+ */
+struct output *output_refclock_new(const struct config *cfg, struct counter *counter,
+				   struct loop *loop);
 
 #endif /* FFCLOCKD_OUTPUT_H */

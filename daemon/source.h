@@ -130,4 +130,8 @@ struct source *source_new(const struct config_source *cfg, struct counter *count
 struct source *source_ntp_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink);
 
+/* A PTP hardware clock.  Return: as source_new(); NULL only when out of memory */
+struct source *source_phc_new(const struct config_source *cfg, struct counter *counter,
+			      struct loop *loop, const struct source_sink *sink);
+
 #endif /* FFCLOCKD_SOURCE_H */

@@ -240,6 +240,9 @@ static void publish(struct sync *s, const struct counter_mark *now)
 	u.leap_utc_sec = c.leap_utc_sec;
 	u.tai_offset = tai_now(s, u.map.time_ns / NSEC);
 	u.moved = s->moved || c.moved;
+	s->peers[c.leader].source->ops->report(s->peers[c.leader].source, &r);
+	memcpy(u.address, r.address, sizeof(u.address));
+	u.stratum = r.stratum;
 	for (o = s->outputs; o; o = o->next)
 		if (o->ops->update && o->ops->update(o, &u) == -ESTALE)
 			stale = true;

@@ -6,7 +6,7 @@ _ffclock()
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command=
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		status|read|watch|convert|wait|migration|frequency|run|doctor|tracking|sources|stamps|reload|vm|bench) command=$word; break ;;
+		status|read|watch|convert|wait|migration|frequency|run|doctor|tracking|sources|stamps|reload|plot|vm|bench) command=$word; break ;;
 		esac
 	done
 	if [ "$prev" = --page ] || [ "$prev" = -p ] || [ "$prev" = --socket ]; then
@@ -18,7 +18,7 @@ _ffclock()
 		return
 	fi
 	case $command in
-	'') word="status read watch convert wait migration frequency run doctor tracking sources stamps reload vm bench --json --page --socket --help --version" ;;
+	'') word="status read watch convert wait migration frequency run doctor tracking sources stamps reload plot vm bench --json --page --socket --help --version" ;;
 	read) word="utc tai mono diff --json --page" ;;
 	wait) word="--migration --synchronized --json" ;;
 	tracking|sources|stamps|reload) word="--json --socket" ;;

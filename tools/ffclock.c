@@ -31,6 +31,7 @@ static const struct command {
 	{ "reload",	cmd_reload,	"make it read its configuration again" },
 	{ "vm",		cmd_vm,		"list | migrate | watch | stats: guests of this host" },
 	{ "doctor",	cmd_doctor,	"[--root FOLDER]: what to do for the best time here" },
+	{ "plot",	cmd_plot,	"LOG [SVG]: draw ffclockd's tracking log" },
 	{ "bench",	cmd_bench,	"cost of reading, side by side" },
 };
 

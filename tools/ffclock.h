@@ -61,6 +61,7 @@ int cmd_stamps(const struct options *o, int argc, char **argv);
 int cmd_reload(const struct options *o, int argc, char **argv);
 int cmd_vm(const struct options *o, int argc, char **argv);
 int cmd_doctor(const struct options *o, int argc, char **argv);
+int cmd_plot(const struct options *o, int argc, char **argv);
 int cmd_bench(const struct options *o, int argc, char **argv);
 
 #endif /* TOOLS_FFCLOCK_H */

@@ -51,6 +51,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			CHECK(a.sources[i].minpoll <= a.sources[i].maxpoll);
 			CHECK(a.sources[i].maxpoll <= CONFIG_POLL_HI);
 		}
+		CHECK(a.n_serve <= CONFIG_SERVE_MAX && a.n_access <= CONFIG_ACCESS_MAX);
+		for (i = 0; i < a.n_serve; i++)
+			CHECK(a.serve[i].port && (!a.serve[i].len || a.serve[i].len == 4 ||
+						  a.serve[i].len == 16));
+		for (i = 0; i < a.n_access; i++)
+			CHECK(a.access[i].bits <= a.access[i].len * 8);
+		CHECK(a.system.slew_ppm >= 1 && a.system.slew_ppm <= 5000);
+		CHECK(a.rate_per_s > 0 && a.rate_burst >= 1);
+		CHECK(a.shm >= -1 && a.shm <= 255);
 		CHECK(!a.control[0] || a.control[0] == '/');
 		CHECK(!a.state[0] || a.state[0] == '/');
 		CHECK(!a.log_tracking[0] || a.log_tracking[0] == '/');

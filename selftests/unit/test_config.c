@@ -68,6 +68,17 @@ static void test_defaults(void **state)
 	assert_string_equal(cfg.state, "/var/lib/ffclock/ffclockd.state");
 	assert_false(cfg.state_set);
 	assert_true(cfg.sandbox);
+	assert_false(cfg.system.on);
+	assert_true(cfg.system.step_s == 0.1);
+	assert_int_equal(cfg.system.step_updates, 3);
+	assert_true(cfg.system.slew_ppm == 500);
+	assert_int_equal(cfg.n_serve, 0);
+	assert_int_equal(cfg.n_access, 0);
+	assert_true(cfg.rate_per_s == 2);
+	assert_int_equal(cfg.rate_burst, 16);
+	assert_int_equal(cfg.shm, -1);
+	assert_string_equal(cfg.sock, "");
+	assert_int_equal(cfg.metrics_port, 0);
 }
 
 static void test_everything(void **state)
@@ -89,6 +100,17 @@ static void test_everything(void **state)
 			       "state none\n"
 			       "sandbox no\n"
 			       "log tracking /t\n"
+			       "systemclock yes step 0.5 steplimit always slew 1000\n"
+			       "serve\n"
+			       "serve 192.0.2.9 port 124\n"
+			       "serve ::1\n"
+			       "allow all\n"
+			       "deny 10.0.0.0/8\n"
+			       "allow 2001:db8::/32\n"
+			       "ratelimit 0.5 3\n"
+			       "shm 2\n"
+			       "sock /run/s\n"
+			       "metrics 9123\n"
 			       "verbose 3"), 0);
 	assert_int_equal(cfg.n_sources, 4);
 	assert_string_equal(cfg.sources[0].name, "fe80::1%eth0");
@@ -114,6 +136,27 @@ static void test_everything(void **state)
 	assert_false(cfg.state_set);
 	assert_false(cfg.sandbox);
 	assert_string_equal(cfg.log_tracking, "/t");
+	assert_true(cfg.system.on);
+	assert_true(cfg.system.step_s == 0.5);
+	assert_int_equal(cfg.system.step_updates, -1);
+	assert_true(cfg.system.slew_ppm == 1000);
+	assert_int_equal(cfg.n_serve, 3);
+	assert_int_equal(cfg.serve[0].len, 0);
+	assert_int_equal(cfg.serve[0].port, 123);
+	assert_int_equal(cfg.serve[1].len, 4);
+	assert_memory_equal(cfg.serve[1].addr, "\300\0\2\11", 4);
+	assert_int_equal(cfg.serve[1].port, 124);
+	assert_int_equal(cfg.serve[2].len, 16);
+	assert_int_equal(cfg.n_access, 4);
+	assert_true(cfg.access[0].allow && cfg.access[0].len == 4 && !cfg.access[0].bits);
+	assert_true(cfg.access[1].allow && cfg.access[1].len == 16 && !cfg.access[1].bits);
+	assert_true(!cfg.access[2].allow && cfg.access[2].bits == 8);
+	assert_true(cfg.access[3].allow && cfg.access[3].bits == 32);
+	assert_true(cfg.rate_per_s == 0.5);
+	assert_int_equal(cfg.rate_burst, 3);
+	assert_int_equal(cfg.shm, 2);
+	assert_string_equal(cfg.sock, "/run/s");
+	assert_int_equal(cfg.metrics_port, 9123);
 	assert_int_equal(cfg.level, LOG_DEBUG);
 }
 
@@ -122,7 +165,7 @@ static void test_refusals(void **state)
 	(void)state;
 	refuse("", "f: ", "server HOST");
 	refuse("# only\n", "f: ", "server HOST");
-	refuse("\n\nserve a\n", "f:3: ", "unknown key 'serve'; known: server");
+	refuse("\n\nserv a\n", "f:3: ", "unknown key 'serv'; known: server");
 	refuse("server", "f:1: ", "missing");
 	refuse("server a;b", "f:1: ", "neither a host name nor an address");
 	refuse("server -v", "f:1: ", "neither");
@@ -155,6 +198,43 @@ static void test_refusals(void **state)
 	refuse("server a\nmaxdistance 0x1", "f:2: ", "0.001 to 16");
 	refuse("server a\nmaxdistance 1.2.3", "f:2: ", "0.001 to 16");
 	refuse("server a\nmaxdistance .", "f:2: ", "0.001 to 16");
+	assert_int_equal(parse("phc /dev/ptp0\nphc /dev/ptp1 tai basic error 1e-6"), 1);
+	assert_int_equal(parse("phc /dev/ptp0\nphc /dev/ptp1 tai basic error 0.000001 prefer"), 0);
+	assert_int_equal(cfg.sources[0].kind, CONFIG_SOURCE_PHC);
+	assert_int_equal(cfg.sources[0].minpoll, 0);
+	assert_int_equal(cfg.sources[0].maxpoll, 4);
+	assert_false(cfg.sources[0].tai || cfg.sources[0].phc_basic || cfg.sources[0].error_ns);
+	assert_true(cfg.sources[1].tai && cfg.sources[1].phc_basic && cfg.sources[1].prefer);
+	assert_int_equal(cfg.sources[1].error_ns, 1000);
+	refuse("phc", "f:1: ", "device is missing");
+	refuse("phc ptp0", "f:1: ", "absolute path");
+	refuse("phc /dev/ptp0 port 5", "unknown option 'port'", "tai, basic");
+	refuse("server a tai", "unknown option 'tai'", "iburst");
+	refuse("phc /dev/ptp0 error 2", "error", "from 0 to 1");
+	refuse("phc /dev/ptp0\nphc /dev/ptp0", "f:2: ", "already on line 1");
+	refuse("server a\nsystemclock", "f:2: ", "yes or no");
+	refuse("server a\nsystemclock maybe", "f:2: ", "yes or no");
+	refuse("server a\nsystemclock no slew 5", "f:2: ", "belong to yes");
+	refuse("server a\nsystemclock yes slew", "f:2: ", "needs a value");
+	refuse("server a\nsystemclock yes slew 5001", "slew", "from 1 to 5000");
+	refuse("server a\nsystemclock yes step 0", "step", "from 0.0001 to 1000");
+	refuse("server a\nsystemclock yes steplimit -1", "steplimit", "from 0 to 1000");
+	refuse("server a\nsystemclock yes jump 1", "unknown option 'jump'", "slew PPM");
+	refuse("server a\nserve x", "f:2: ", "not an address");
+	refuse("server a\nserve 1.2.3.4 port", "f:2: ", "[ADDRESS|*] [port N]");
+	refuse("server a\nserve port 0", "f:2: ", "from 1 to 65535");
+	refuse("server a\nserve\nserve\nserve\nserve\nserve\nserve\nserve\nserve\nserve",
+	       "f:10: ", "more than 8");
+	refuse("server a\nallow", "f:2: ", "exactly one value");
+	refuse("server a\nallow x", "f:2: ", "ADDRESS/BITS");
+	refuse("server a\ndeny 1.2.3.4/33", "f:2: ", "from 0 to 32");
+	refuse("server a\ndeny ::/129", "f:2: ", "from 0 to 128");
+	refuse("server a\nratelimit", "f:2: ", "RATE [BURST]");
+	refuse("server a\nratelimit 0", "f:2: ", "from 0.01 to 10000");
+	refuse("server a\nratelimit 1 0", "f:2: ", "from 1 to 10000");
+	refuse("server a\nshm 256", "f:2: ", "from 0 to 255");
+	refuse("server a\nsock s", "f:2: ", "absolute path");
+	refuse("server a\nmetrics 0", "f:2: ", "from 1 to 65535");
 	refuse("server a\ncontrol", "f:2: ", "exactly one value");
 	refuse("server a\ncontrol x", "f:2: ", "absolute path");
 	refuse("server a\ncontrol /2345678901234567890123456789012345678901234567890123456789012345678"

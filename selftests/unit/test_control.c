@@ -66,10 +66,6 @@ const char *ens_state_name(enum ens_state state)
 	return state == ENS_USED ? "used" : "?";
 }
 
-const char *ffe_status_name(enum ffe_status status)
-{
-	return status == FFE_SYNC ? "sync" : "?";
-}
 
 const char *counter_name(const struct counter *c)
 {

@@ -207,7 +207,8 @@ def test_noise(tap):
     tap.ok(failed_rows([track.Track(m, rows)]) == {("ffclock", "utc")}, "and nothing more")
 
     m, rows = make("hosttime")
-    rows = [r for r in rows if r not in of(rows, 0.02) or r in of(rows, 0.4)]
+    silent = slice(len(rows) - len(of(rows, 0.02)), len(rows) - len(of(rows, 0.4)))
+    del rows[silent]
     tap.ok(not failed_rows([track.Track(m, rows)]), "a guest that did not run could not be right")
 
     m, rows = make("hosttime")

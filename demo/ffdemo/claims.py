@@ -176,14 +176,19 @@ def check_ntp(track, add):
         text = f"ff utc < {span(wanted)} in {wanted_s:.0f} s"
         if lag > PAUSE_TOLD_S:
             text += f" and a pause of {lag:.1f} s"
-        known = track.knowable(wanted_s)
+        known = track.knowable(t)
         if known is None:
             add("utc", text, (False, "no NTP exchange by then"))
             continue
         if known > wanted:
             text += ", or as good as a typical exchange since"
-        good, seen = settles(track, "utc",
-                             lambda p, n=wanted: max(n, track.knowable(p.t - lag)), t)
+
+        def limit(p, wanted=wanted):
+            # None: the first answer has come, but not yet to a daemon that waits.
+            known = track.knowable(p.t - lag)
+            return float("inf") if known is None else max(wanted, known)
+
+        good, seen = settles(track, "utc", limit, t)
         add("utc", text, (good, f"{seen}; an exchange knew {span(known)} then"))
 
 

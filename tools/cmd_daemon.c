@@ -18,24 +18,28 @@
 
 #define SOCKET_PATH	"/run/ffclock/ffclockd.sock"
 #define PATIENCE_S	10
+#define QUIET_PATIENCE_S 1	/* of who shows something else meanwhile */
 /* 256 stamps of at most 500 bytes, 16 sources of at most 1000, some room */
 #define ANSWER_MAX	(1 << 20)
 
-static int connect_daemon(const char *path)
+/* @quiet: no messages, and little patience */
+static int connect_daemon(const char *path, bool quiet)
 {
-	struct timeval patience = { .tv_sec = PATIENCE_S };
+	struct timeval patience = { .tv_sec = quiet ? QUIET_PATIENCE_S : PATIENCE_S };
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd;
 
 	if (strlen(path) >= sizeof(sa.sun_path)) {
-		fprintf(stderr, "ffclock: %s: path too long for a socket\n", path);
+		if (!quiet)
+			fprintf(stderr, "ffclock: %s: path too long for a socket\n", path);
 		return -1;
 	}
 	strcpy(sa.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof(sa))) {
-		fprintf(stderr, "ffclock: %s: %s\n", path, strerror(errno));
-		if (errno == ENOENT || errno == ECONNREFUSED)
+		if (!quiet)
+			fprintf(stderr, "ffclock: %s: %s\n", path, strerror(errno));
+		if (!quiet && (errno == ENOENT || errno == ECONNREFUSED))
 			fprintf(stderr, "Does ffclockd run (systemctl status ffclockd)?  Its "
 				"'control' may be another path: --socket FILE.\n");
 		if (fd >= 0)
@@ -48,7 +52,7 @@ static int connect_daemon(const char *path)
 }
 
 /* The answer's line, to be freed; NULL after a message */
-static char *exchange(int fd, const char *request)
+static char *exchange(int fd, const char *request, bool quiet)
 {
 	char *text = malloc(ANSWER_MAX);
 	size_t have = 0;
@@ -68,23 +72,26 @@ static char *exchange(int fd, const char *request)
 			return text;
 		}
 	}
-	fprintf(stderr, "ffclock: ffclockd closed the connection without an answer\n");
+	if (!quiet)
+		fprintf(stderr, "ffclock: ffclockd closed the connection without an answer\n");
 	free(text);
 	return NULL;
 
 fail:
-	fprintf(stderr, "ffclock: ffclockd does not answer: %s\n", strerror(errno));
+	if (!quiet)
+		fprintf(stderr, "ffclock: ffclockd does not answer: %s\n", strerror(errno));
 	free(text);
 	return NULL;
 }
 
-static struct json_object *ask(const struct options *o, const char *command, int count)
+static struct json_object *ask(const struct options *o, const char *command, int count,
+			       bool quiet)
 {
 	struct json_object *answer = NULL;
 	char request[128], *text;
 	int fd;
 
-	fd = connect_daemon(o->socket ? o->socket : SOCKET_PATH);
+	fd = connect_daemon(o->socket ? o->socket : SOCKET_PATH, quiet);
 	if (fd < 0)
 		return NULL;
 	if (count)
@@ -93,13 +100,14 @@ static struct json_object *ask(const struct options *o, const char *command, int
 	else
 		snprintf(request, sizeof(request), "{\"version\": 1, \"command\": \"%s\"}\n",
 			 command);
-	text = exchange(fd, request);
+	text = exchange(fd, request, quiet);
 	close(fd);
 	if (!text)
 		return NULL;
 	answer = json_tokener_parse(text);
 	if (!json_object_is_type(answer, json_type_object)) {
-		fprintf(stderr, "ffclock: ffclockd's answer is not a JSON object\n");
+		if (!quiet)
+			fprintf(stderr, "ffclock: ffclockd's answer is not a JSON object\n");
 		json_object_put(answer);
 		answer = NULL;
 	}
@@ -209,6 +217,29 @@ static void show_sources(struct json_object *a)
 	}
 }
 
+/**
+ * daemon_sources() - ffclockd's sources in a line each, for the live view
+ * @o: options
+ * @f: where to; nothing if the daemon does not answer within a second
+ */
+void daemon_sources(const struct options *o, FILE *f)
+{
+	struct json_object *a = ask(o, "sources", 0, true), *list = NULL;
+	size_t i, n;
+
+	if (a && member(a, "ok") && json_object_get_boolean(member(a, "ok")))
+		list = member(a, "sources");
+	n = json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	for (i = 0; i < n; i++) {
+		struct json_object *s = json_object_array_get_idx(list, i);
+
+		fprintf(f, "%-9s %-12s %-24s %12s  rtt %s\n", i ? "" : "sources",
+			text_of(s, "state"), text_of(s, "name"), span(s, "offset_ns", true),
+			span(s, "min_rtt_ns", false));
+	}
+	json_object_put(a);
+}
+
 static void show_stamps(struct json_object *a)
 {
 	struct json_object *list = member(a, "stamps");
@@ -227,7 +258,7 @@ static void show_stamps(struct json_object *a)
 static int ask_and_show(const struct options *o, const char *command, int count,
 			void (*show)(struct json_object *a))
 {
-	struct json_object *a = ask(o, command, count);
+	struct json_object *a = ask(o, command, count, false);
 	int ret;
 
 	if (!a)
@@ -285,7 +316,7 @@ int cmd_reload(const struct options *o, int argc, char **argv)
 
 	if (ret)
 		return ret;
-	a = ask(o, "reload", 0);
+	a = ask(o, "reload", 0, false);
 	if (!a)
 		return EXIT_FAILED;
 	ret = check(a);

@@ -26,6 +26,7 @@
 #define HISTORY		60	/* seconds that the curves show */
 #define FRAME_MS	200	/* quick enough to look alive, 0.1 % of a processor */
 #define PLAIN_MS	1000
+#define ASK_S		2	/* sources change with a poll, 8 s or more */
 #define MIN_COLUMNS	20
 #define MAX_COLUMNS	200
 #define FILE_MAX	512
@@ -55,6 +56,9 @@
  * @samples: how many of both
  * @sampled: when the last was taken, s of CLOCK_MONOTONIC
  * @difference: CLOCK_REALTIME - utc now, ns
+ * @o: where ffclockd is
+ * @sources: what it said last, a line each; NULL: nothing
+ * @asked: when, s of CLOCK_MONOTONIC
  */
 struct watch {
 	struct ffclock *h;
@@ -73,6 +77,9 @@ struct watch {
 	int samples;
 	time_t sampled;
 	int64_t difference;
+	const struct options *o;
+	char *sources;
+	time_t asked;
 };
 
 static volatile sig_atomic_t stop;
@@ -176,6 +183,28 @@ static void sample(struct watch *w)
 	w->offset[w->samples] = (double)w->difference;
 	w->bound[w->samples++] = w->now.bound_ns == FFCLOCK_BOUND_UNKNOWN ?
 		NAN : (double)w->now.bound_ns;
+}
+
+/* ffclockd is asked now and then, not for every picture */
+static void ask_daemon(struct watch *w)
+{
+	struct timespec ts;
+	size_t size;
+	FILE *f;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	/* a page file may be another machine's: ours has no say in it, unless named */
+	if ((w->o->page && !w->o->socket) ||
+	    (w->asked && ts.tv_sec < w->asked + ASK_S))
+		return;
+	w->asked = ts.tv_sec;
+	free(w->sources);
+	w->sources = NULL;
+	f = open_memstream(&w->sources, &size);
+	if (!f)
+		return;
+	daemon_sources(w->o, f);
+	fclose(f);
 }
 
 /* A minute as one line of eight heights, from the least to the greatest value */
@@ -340,6 +369,8 @@ static void picture(FILE *f, struct watch *w)
 		if (sysfs("migration/sources", "\n          ", list, sizeof(list)))
 			fprintf(f, "host time %s\n", *list ? list : "nobody knows it");
 	}
+	if (w->sources)
+		fputs(w->sources, f);
 	for (i = 0; i < w->nevents; i++)
 		fprintf(f, "%s%s\n", i ? "          " : w->tty ? "\nevents    " : "events    ",
 			w->events[i]);
@@ -433,7 +464,7 @@ static void show_json(struct watch *w)
 int cmd_watch(const struct options *o, int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
-	struct watch w = { .tty = !o->json && isatty(STDOUT_FILENO) };
+	struct watch w = { .tty = !o->json && isatty(STDOUT_FILENO), .o = o };
 	struct timespec start, now;
 	uint64_t seconds = 0;
 	int ret;
@@ -467,6 +498,8 @@ int cmd_watch(const struct options *o, int argc, char **argv)
 		w.difference = realtime_minus_utc(w.h);
 		look_for_events(&w);
 		sample(&w);
+		if (!o->json)
+			ask_daemon(&w);
 		if (o->json)
 			show_json(&w);
 		else
@@ -480,6 +513,7 @@ int cmd_watch(const struct options *o, int argc, char **argv)
 	}
 	if (w.tty)
 		fputs("\033[?25h\033[?1049l", stdout);
+	free(w.sources);
 	ffclock_close(w.h);
 	return ret ? fail(ret, "reading") : EXIT_OK;
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <json-c/json.h>
 
 #include "../lib/ffclock.h"
@@ -39,6 +40,9 @@ int64_t realtime_minus_utc(const struct ffclock *h);
 
 /* a number of decimal digits, all of the text: 0 or -EINVAL */
 int parse_u64(const char *text, uint64_t *value);
+
+/* ffclockd's sources for the live view */
+void daemon_sources(const struct options *o, FILE *f);
 
 /* path of the library that "run" preloads: 0 or -ENOENT */
 int find_preload(char *path, size_t size);

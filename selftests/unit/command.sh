@@ -78,6 +78,32 @@ ok "they are" python3 -c 'import json, sys
 lines = [json.loads(l) for l in open(sys.argv[1])]
 sys.exit(not (len(lines) >= 2 and lines[0]["status"] == "synchronized"
          and lines[1]["counter"] > lines[0]["counter"] and lines[0]["rate_hz"] > 1e6))' "$dir/out"
+# a daemon that tells of two sources, and one that says nothing
+python3 -c '
+import json, os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1])
+s.listen()
+while True:
+    c = s.accept()[0]
+    asked = json.loads(c.makefile().readline())
+    if not os.path.exists(sys.argv[1] + ".mute") and asked["command"] == "sources":
+        c.sendall(json.dumps({"ok": True, "sources": [
+            {"state": "used", "name": "ntp.example", "offset_ns": -1234, "min_rtt_ns": 250000},
+            {"state": "falseticker", "name": "liar.example", "offset_ns": 5e9}]}).encode() + b"\n")
+    c.close()
+' "$dir/socket" &
+daemon=$!
+trap 'kill $daemon; rm -rf "$dir"' EXIT
+while [ ! -S "$dir/socket" ]; do sleep 0.1; done
+ok "watch with a daemon" code 0 "$ffclock" --page "$page" --socket "$dir/socket" watch 1
+ok "it shows the sources" says '^sources  *used  *ntp.example  *-1234 ns  rtt 250.0 us'
+ok "all of them" says 'falseticker  *liar.example'
+: > "$dir/socket.mute"
+ok "watch with a daemon that does not answer" code 0 "$ffclock" --page "$page" \
+	--socket "$dir/socket" watch 1
+ok "nothing is made up" sh -c "! grep ^sources '$dir/out'"
+
 ok "bench of a page file" json 0 'all(j[k]["ns"] > 0 for k in ("ordered counter read",
 	"vDSO CLOCK_REALTIME", "page utc", "page mono", "ffclock run: CLOCK_REALTIME"))' \
 	"$ffclock" --page "$page" --json bench
@@ -225,6 +251,26 @@ ok "and reach no terminal" sh -c "! grep -q \"\$(printf '\\033')\" '$dir/out'"
 ok "an empty root: problems, no crash" sh -c "mkdir '$dir/nothing' && ! '$ffclock' doctor --root '$dir/nothing'"
 ok "no root: 1" code 1 "$ffclock" doctor --root "$dir/none"
 ok "doctor here" sh -c "'$ffclock' doctor; [ \$? -le 1 ]"
+
+# the examples of Documentation/programming.rst, of C++ and Python
+"$testpage" "$page"
+export LD_LIBRARY_PATH="$out/lib"
+ok "example interval" code 0 "$out/doc/bin/interval" "$page"
+ok "a moment passes" says ' has passed$'
+ok "example page" code 0 "$out/doc/bin/page" "$page"
+ok "it is the page's time" python3 -c 'import sys, time
+said = open(sys.argv[1]).read().split(",")
+sys.exit(not (abs(float(said[0]) - time.time()) < 5 and said[1] == " status 2\n"))' "$dir/out"
+ok "example lease" code 0 "$out/doc/bin/lease" "$page"
+ok "it is held" says '^held, synchronized'
+ok "example deadline" code 0 "$out/examples/deadline" "$page"
+ok "a second later it has passed" says '^1000 ms later: passed'
+ok "example clockid says what is missing" sh -c "[ -e /dev/ffclock_utc ] ||
+	! '$out/doc/bin/clockid' 2> '$dir/err'"
+if [ -e "$out/python/ffclock.abi3.so" ]; then
+	ok "example window.py" code 0 env PYTHONPATH="$out/python" python3 "$out/doc/window.py" "$page"
+	ok "it measures" says '^the sum took [0-9]* ns'
+fi
 
 if command -v man > /dev/null; then
 	for file in "$top"/Documentation/man/*.[1-8]; do

@@ -150,6 +150,31 @@ static void test_text(void **state)
 	}
 }
 
+/* The dashboard asks for nothing that there is not */
+static void test_dashboard(void **state)
+{
+	const char *top = getenv("TOP"), *p;
+	char path[4096], family[128];
+	char *text = NULL;
+	size_t len = 0;
+	int found = 0;
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/packaging/grafana-ffclockd.json", top ? top : FFCLOCK_TOP);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_true(getdelim(&text, &len, '\0', f) > 0);
+	fclose(f);
+	for (p = text; (p = strstr(p, "ffclockd_")); p++, found++) {
+		assert_int_equal(sscanf(p, "%127[a-z_]", family), 1);
+		if (!documented(family))
+			fail_msg("ffclockd(8) does not list %s", family);
+	}
+	assert_true(found > 10);
+	free(text);
+}
+
 static int judge(const char *text)
 {
 	return metrics_request(text, strlen(text));
@@ -261,6 +286,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_dashboard),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_http),
 	};

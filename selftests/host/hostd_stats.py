@@ -93,6 +93,10 @@ def table(f):
 
 
 def run(t):
+    why = hostd_module.unusable()
+    if why:
+        t.skip("ffclock-hostd and QEMU", why)
+        return
     log = t.guest.path("hostd")
     stats = t.guest.path("stats")
     with hostd_module.Hostd(log) as daemon:

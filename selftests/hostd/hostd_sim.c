@@ -74,6 +74,8 @@ static int guest(int fd)
 	struct ffclock_vmclock *v;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* for a daemon without CAP_SYS_PTRACE, where Yama asks who may look */
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	v = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (v == MAP_FAILED)
 		return 1;

@@ -31,6 +31,16 @@ BOUND_NS = 100
 ROUNDS = 300
 
 
+YAMA = pathlib.Path("/proc/sys/kernel/yama/ptrace_scope")
+
+
+def unusable():
+    """Why the daemon cannot look into this user's QEMUs, or None."""
+    if os.geteuid() and YAMA.exists() and YAMA.read_text().strip() != "0":
+        return "not root, and kernel.yama.ptrace_scope forbids pidfd_getfd()"
+    return None
+
+
 class Hostd:
     """The daemon, with a configuration of its own."""
 

@@ -98,6 +98,12 @@ check-kvm: lab userland
 	selftests/kvm/run
 	selftests/kvm/run --stock --migrations 1
 
+# Not part of check: real Xen under emulation takes a quarter of an hour.
+.PHONY: check-xen
+check-xen: lab userland
+	scripts/build-modules 6.12
+	selftests/xen/run
+
 check-guest-%:
 	selftests/run guest --kernel $*
 
@@ -162,6 +168,7 @@ help:
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
+	@echo '  check-xen       Xen 4.17 under QEMU: dependent clocks, save, restore, migration'
 	@echo '  style           checkpatch on the kernel parts'
 	@echo '  check-packages  Debian packages: install, upgrade, purge, boot (slow)'
 	@echo 'Show:'

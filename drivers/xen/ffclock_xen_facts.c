@@ -27,8 +27,7 @@
 
 static bool trust_tsc;
 module_param(trust_tsc, bool, 0644);
-MODULE_PARM_DESC(trust_tsc, "take a native TSC for the host's although Xen does not call it "
-		 "reliable (default N)");
+MODULE_PARM_DESC(trust_tsc, "a native TSC is the host's, reliable or not (default N)");
 
 /* Time leaf, subleaf 0: EAX */
 #define FFX_TSC_EMULATED	BIT(0)

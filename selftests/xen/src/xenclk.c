@@ -10,8 +10,20 @@
  *	xenclk log FILE INTERVAL_US SECONDS
  *		reads every clock again and again, and writes a line when the epoch
  *		or the status changes, when anything went back, and every 50 ms
+ *	xenclk arrivals COUNT
+ *		waits for records to arrive and prints, for each, the counter value
+ *		at which it was in use; ends after COUNT or 60 s
+ *	xenclk records FILE
+ *		appends every record of the kernel's, for ever
  *	xenclk cost
  *		ns a read
+ *	xenclk counters COUNT HPET PMPORT
+ *		in dom0: reads Xen system time (ffclock's counter), the TSC, the HPET
+ *		at physical address HPET and the PM timer at PMPORT (0: not there)
+ *		COUNT times in a row, 20 ms apart; also ns a read of each
+ *
+ * The lines of counters, each of three counters between two reads of the TSC:
+ *	pair TSC0 XEN TSC1 HPET TSC2 PM TSC3
  *
  * The lines of snap and log:
  *	clk COUNTER EPOCH STATUS UTC BOUND MONO DIFF REALTIME MONOTONIC RAW BOOTTIME
@@ -20,16 +32,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
-#include <linux/ffclock_math.h>
+#include <linux/ffclock_record.h>
 
 #define NSEC		INT64_C(1000000000)
 #define LINE_NS		(NSEC / 20)
@@ -213,39 +229,175 @@ static int follow(int argc, char **argv)
 	return back ? 1 : 0;
 }
 
+/* Arrivals ------------------------------------------------------------------ */
+
+#define RECORD		"/sys/devices/platform/ffclock_xen/record"
+#define PATIENCE_MS	60000
+
+static int arrivals(long count)
+{
+	char text[FFCLOCK_RECORD_MAX];
+	struct pollfd p = { .events = POLLPRI };
+	struct ffclock_counter c;
+	struct ffclock_record r;
+	__u64 last = 0;
+	ssize_t len;
+
+	p.fd = open(RECORD, O_RDONLY | O_CLOEXEC);
+	if (p.fd < 0)
+		fail(RECORD);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while (count) {
+		if (ioctl(dev, FFCLOCK_IOC_COUNTER, &c))
+			fail("FFCLOCK_IOC_COUNTER");
+		len = pread(p.fd, text, sizeof(text), 0);
+		if (len > 0 && !ffclock_record_parse(text, (size_t)len, &r) && r.seq != last) {
+			/* the first was there already */
+			if (last) {
+				printf("arrived %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+				       (uint64_t)r.seq, (uint64_t)r.xen.counter,
+				       (uint64_t)c.value);
+				count--;
+			}
+			last = r.seq;
+		}
+		if (count && poll(&p, 1, PATIENCE_MS) <= 0)
+			return 1;
+	}
+	return 0;
+}
+
+static __attribute__((noreturn)) void keep_records(const char *file)
+{
+	char text[FFCLOCK_RECORD_MAX];
+	struct pollfd p = { .events = POLLPRI };
+	FILE *f = fopen(file, "a");
+	ssize_t len;
+
+	p.fd = open(RECORD, O_RDONLY | O_CLOEXEC);
+	if (p.fd < 0 || !f)
+		fail(file);
+	for (;;) {
+		len = pread(p.fd, text, sizeof(text), 0);
+		if (len > 0) {
+			fwrite(text, 1, (size_t)len, f);
+			fflush(f);
+		}
+		poll(&p, 1, -1);
+	}
+}
+
 /* Cost --------------------------------------------------------------------- */
 
-#define READS	20000
+#define READS	2000
 
-static void cost_of(const char *what, int64_t begin)
+static int64_t cost_begin;
+
+static void begin_cost(void)
 {
-	printf("cost %s %.1f\n", what, (double)(now(CLOCK_MONOTONIC_RAW) - begin) / READS);
+	cost_begin = now(CLOCK_MONOTONIC_RAW);
+}
+
+static void cost_of(const char *what)
+{
+	printf("cost %s %.1f\n", what, (double)(now(CLOCK_MONOTONIC_RAW) - cost_begin) / READS);
 }
 
 static int cost(void)
 {
 	struct ffclock_counter c;
 	struct timespec ts;
-	int64_t begin;
 	int i;
 
-	begin = now(CLOCK_MONOTONIC_RAW);
+	begin_cost();
 	for (i = 0; i < READS; i++)
 		ioctl(dev, FFCLOCK_IOC_COUNTER, &c);
-	cost_of("counter-ioctl", begin);
-	begin = now(CLOCK_MONOTONIC_RAW);
+	cost_of("counter-ioctl");
+	begin_cost();
 	for (i = 0; i < READS; i++)
 		ioctl(dev, 0xffffffff, &c);
-	cost_of("empty-ioctl", begin);
-	begin = now(CLOCK_MONOTONIC_RAW);
+	cost_of("empty-ioctl");
+	begin_cost();
 	for (i = 0; i < READS; i++)
 		reading(FFCLOCK_UTC);
-	cost_of("utc-ioctl", begin);
-	begin = now(CLOCK_MONOTONIC_RAW);
+	cost_of("utc-ioctl");
+	begin_cost();
 	for (i = 0; i < READS; i++)
 		clock_gettime(CLOCK_REALTIME, &ts);
-	cost_of("clock_gettime", begin);
+	cost_of("clock_gettime");
 	return 0;
+}
+
+/* Counters ------------------------------------------------------------------ */
+
+#define HPET_MAIN	0xf0	/* main counter's register */
+#define HPET_SIZE	0x400
+#define PAUSE_US	20000
+
+static uint64_t xen_now(void)
+{
+	struct ffclock_counter c;
+
+	if (ioctl(dev, FFCLOCK_IOC_COUNTER, &c))
+		fail("FFCLOCK_IOC_COUNTER");
+	return c.value;
+}
+
+static int counters(int argc, char **argv)
+{
+	volatile uint32_t *hpet = NULL;
+	unsigned long address;
+	unsigned short port;
+	long count;
+	int mem, i;
+
+	if (argc != 3)
+		return 2;
+	count = atol(argv[0]);
+	address = strtoul(argv[1], NULL, 0);
+	port = (unsigned short)strtoul(argv[2], NULL, 0);
+	if (address) {
+		mem = open("/dev/mem", O_RDONLY | O_SYNC | O_CLOEXEC);
+		if (mem < 0)
+			fail("/dev/mem");
+		hpet = mmap(NULL, HPET_SIZE, PROT_READ, MAP_SHARED, mem, (off_t)address);
+		if (hpet == MAP_FAILED)
+			fail("HPET");
+		hpet += HPET_MAIN / 4;
+	}
+	if (port && iopl(3))
+		fail("iopl");
+
+	for (i = 0; i < count; i++) {
+		uint64_t t0, x, t1, h, t2, p, t3;
+
+		t0 = __rdtsc();
+		x = xen_now();
+		t1 = __rdtsc();
+		h = hpet ? *hpet : 0;
+		t2 = __rdtsc();
+		p = port ? inl(port) & 0xffffff : 0;
+		t3 = __rdtsc();
+		printf("pair %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+		       " %" PRIu64 " %" PRIu64 "\n", t0, x, t1, h, t2, p, t3);
+		usleep(PAUSE_US);
+	}
+
+	begin_cost();
+	for (i = 0; i < READS; i++)
+		__rdtsc();
+	cost_of("tsc");
+	begin_cost();
+	for (i = 0; hpet && i < READS; i++)
+		(void)*hpet;
+	if (hpet)
+		cost_of("hpet");
+	begin_cost();
+	for (i = 0; port && i < READS; i++)
+		inl(port);
+	if (port)
+		cost_of("acpi_pm");
+	return cost();
 }
 
 int main(int argc, char **argv)
@@ -261,9 +413,15 @@ int main(int argc, char **argv)
 		ret = snap();
 	else if (argc >= 2 && !strcmp(argv[1], "log"))
 		ret = follow(argc - 2, argv + 2);
+	else if (argc == 3 && !strcmp(argv[1], "records"))
+		keep_records(argv[2]);
+	else if (argc == 3 && !strcmp(argv[1], "arrivals"))
+		ret = arrivals(atol(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "cost"))
 		ret = cost();
+	else if (argc >= 2 && !strcmp(argv[1], "counters"))
+		ret = counters(argc - 2, argv + 2);
 	if (ret == 2)
-		fprintf(stderr, "usage: xenclk set|snap|log|cost ...: see xenclk.c\n");
+		fprintf(stderr, "usage: xenclk set|snap|log|arrivals|records|cost|counters ...: see xenclk.c\n");
 	return ret;
 }

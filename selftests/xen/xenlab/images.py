@@ -22,7 +22,7 @@ STOCK = ("xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xenfs", "xe
          "xen_netfront", "xen_blkfront", "bridge", "stp", "llc", "virtio_pci", "virtio_net")
 # What is started by hand or by libxl, with its libraries, in dom0.
 TOOLS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper",
-         "xenstore-control", "xen-diag")
+         "xenstore-control", "xen-diag", "xenctx")
 # libxl looks for its helper where it was configured to.
 LIBEXEC = f"usr/lib/xen-{packages.VERSION}/bin"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lab: hosttime=1 timeout=240 programs=chronyd
+# lab: hosttime=1 timeout=300 programs=chronyd kernels=6.12
 """ffclockd beside chronyd, in two identical guests, against host truth.
 
 A chronyd on the host's loopback serves the host's time, with NTS; one guest

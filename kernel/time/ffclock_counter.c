@@ -217,6 +217,8 @@ static void ffc_sys_switch(const struct timekeeper *tk)
 	ffc_sys.base = to;
 	ffc_sys.base.last = cycles;
 	ffc_sys.base.value = sys;
+	if (!same)
+		ffc_ring_new_unit();
 	if (ffc_sys.bypass) {
 		/* the counter is another one and goes on */
 	} else if (same) {

@@ -158,6 +158,7 @@ void ffc_counter_doubt(void);
 /* ffclock_ring.c: what CLOCK_REALTIME was */
 int ffc_ring_init(void);
 void ffc_ring_exit(void);
+void ffc_ring_new_unit(void);
 void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair);
 
 /* ffclock_clock.c: clock data and readers */

@@ -31,7 +31,9 @@
 
 /**
  * struct ffc_piece - one line of CLOCK_REALTIME
- * @start: sys counter from which it is valid, until the next piece's
+ * @start: sys counter from which it is valid, until the next piece's @before
+ * @before: sys counter where the piece before ended, in that one's unit: @start,
+ *	but for a switch of clocksources in between
  * @counter: ffclock counter at @start
  * @base: sys counter at which the time is @sec and @nsec; may be before @start
  * @sec: seconds
@@ -45,6 +47,7 @@
  */
 struct ffc_piece {
 	u64	start;
+	u64	before;
 	u64	counter;
 	u64	base;
 	u64	sec;
@@ -78,6 +81,7 @@ static u32 ffc_ring_size;	/* power of two */
 static u64 ffc_ring_head;	/* index of the next piece */
 static u32 ffc_ring_count;	/* pieces there are */
 static struct ffc_tail ffc_tail;
+static bool ffc_ring_unit_changed;
 
 static struct ffc_piece *ffc_ring_at(u64 index)
 {
@@ -129,6 +133,18 @@ static bool ffc_same_line(const struct ffc_tail *was, const struct ffc_tail *is)
 }
 
 /**
+ * ffc_ring_new_unit() - the sys counter counts another clocksource from now on
+ *
+ * The next update's sys_base is where the old one ended, in its own unit.
+ *
+ * Context: ffc_lock held, in the timekeeping notifier.
+ */
+void ffc_ring_new_unit(void)
+{
+	ffc_ring_unit_changed = true;
+}
+
+/**
  * ffc_ring_update() - take in a timekeeping update
  * @tk: the timekeeper, as the notifier gets it
  * @sys_base: sys counter at tk's cycle_last
@@ -141,9 +157,11 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 {
 	const struct tk_read_base *tkr = &tk->tkr_mono;
 	struct ffc_tail was = ffc_tail;
+	bool changed = ffc_ring_unit_changed;
 	struct ffc_piece *p, *prev;
 	u32 epoch;
 
+	ffc_ring_unit_changed = false;
 	ffc_tail = (struct ffc_tail) {
 		.base		= sys_base,
 		.sec		= tk->xtime_sec,
@@ -160,7 +178,8 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	};
 	prev = ffc_ring_at(ffc_ring_head - 1);
 	epoch = ffc_state_locked()->epoch;
-	if (ffc_ring_count && !pair && prev->epoch == epoch && ffc_same_line(&was, &ffc_tail))
+	if (ffc_ring_count && !changed && !pair && prev->epoch == epoch &&
+	    ffc_same_line(&was, &ffc_tail))
 		return;
 
 	/*
@@ -169,6 +188,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	 */
 	p = ffc_ring_at(ffc_ring_head);
 	ffc_counter_pair_locked(&p->start, &p->counter);
+	p->before = changed ? sys_base : p->start;
 	p->base = sys_base;
 	p->sec = ffc_tail.sec;
 	p->nsec = ffc_tail.nsec;
@@ -177,7 +197,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	p->epoch = epoch;
 	p->paired = pair;
 	p->run = ffc_ring_head;
-	if (ffc_ring_count && prev->epoch == p->epoch &&
+	if (ffc_ring_count && !changed && prev->epoch == p->epoch &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
 		p->run = prev->run;
 
@@ -205,8 +225,11 @@ static u64 ffc_piece_inverse(const struct ffc_piece *p, s64 real_ns)
 	return p->base - ffclock_udiv128((u64)(n >> 64), (u64)n, p->mult, NULL);
 }
 
-/* The ffclock counter at a sys counter value that lies on piece @index */
-static u64 ffc_piece_counter(u64 index, u64 sys)
+/*
+ * The ffclock counter at a sys counter value that lies on piece @index; @end and
+ * @end_counter are a pair of now
+ */
+static u64 ffc_piece_counter(u64 index, u64 sys, u64 end, u64 end_counter)
 {
 	const struct ffc_piece *p = ffc_ring_at(index);
 	const struct ffc_piece *next = ffc_ring_at(index + 1);
@@ -215,26 +238,37 @@ static u64 ffc_piece_counter(u64 index, u64 sys)
 
 	if (!p->paired)
 		return p->counter + (sys - p->start);
-	if (index + 1 == ffc_ring_head || next->epoch != p->epoch) {
-		/* the last piece of its epoch: with the pair before, or as is */
-		if (ffc_ring_count < 2 || index == ffc_ring_head - ffc_ring_count ||
-		    ffc_ring_at(index - 1)->epoch != p->epoch)
-			return p->counter + (sys - p->start);
+	if (index + 1 == ffc_ring_head) {
+		run_sys = end - p->start;
+		run_counter = end_counter - p->counter;
+	} else if (next->epoch == p->epoch) {
+		run_sys = next->before - p->start;
+		run_counter = next->counter - p->counter;
+	} else {
+		/* the last piece of its epoch: along the pair before, if there is one */
+		if (index == ffc_ring_head - ffc_ring_count)
+			return p->counter;
 		next = p;
 		p = ffc_ring_at(index - 1);
+		if (p->epoch != next->epoch || next->before != next->start)
+			return next->counter;
+		run_sys = next->start - p->start;
+		run_counter = next->counter - p->counter;
 	}
-	run_sys = next->start - p->start;
-	run_counter = next->counter - p->counter;
 	if (!run_sys)
-		return p->counter + (sys - p->start);
+		return p->counter;
 	product = (ffclock_u128)(sys - p->start) * run_counter;
 	if ((u64)(product >> 64) >= run_sys)
 		return p->counter;
 	return p->counter + ffclock_udiv128((u64)(product >> 64), (u64)product, run_sys, NULL);
 }
 
-/* Look for a stamp among the pieces first..last of one run; false: not there */
-static bool ffc_run_invert(u64 first, u64 last, u64 end, struct ffclock_stamp *stamp)
+/*
+ * Look for a stamp among the pieces first..last of one run, which ends at @end;
+ * @now and @now_counter are a pair of now.  False: not there
+ */
+static bool ffc_run_invert(u64 first, u64 last, u64 end, u64 now, u64 now_counter,
+			   struct ffclock_stamp *stamp)
 {
 	s64 real = stamp->realtime_ns;
 	const struct ffc_piece *p;
@@ -263,7 +297,7 @@ static bool ffc_run_invert(u64 first, u64 last, u64 end, struct ffclock_stamp *s
 		from += (to - from) / 2;
 	if ((s64)(from - p->start) < 0)
 		from = p->start;
-	stamp->counter = ffc_piece_counter(lo, from);
+	stamp->counter = ffc_piece_counter(lo, from, now, now_counter);
 	stamp->epoch = p->epoch;
 	return true;
 }
@@ -274,10 +308,11 @@ static void ffc_ring_invert_locked(struct ffclock_stamp *stamp)
 	u64 last = ffc_ring_head - 1;
 	struct ffclock_stamp found;
 	bool have = false;
-	u64 end, counter;
+	u64 end, now, counter;
 	int runs;
 
-	ffc_counter_pair_locked(&end, &counter);
+	ffc_counter_pair_locked(&now, &counter);
+	end = now;
 	if (stamp->realtime_ns > ffc_piece_real(ffc_ring_at(last), end))
 		stamp->result = FFCLOCK_STAMP_FUTURE;
 	else
@@ -291,7 +326,7 @@ static void ffc_ring_invert_locked(struct ffclock_stamp *stamp)
 		/* the beginning of the run may have been overwritten */
 		if (first < oldest)
 			first = oldest;
-		if (ffc_run_invert(first, last, end, &try)) {
+		if (ffc_run_invert(first, last, end, now, counter, &try)) {
 			if (have) {
 				found.result = FFCLOCK_STAMP_AMBIGUOUS;
 				break;
@@ -307,7 +342,7 @@ static void ffc_ring_invert_locked(struct ffclock_stamp *stamp)
 		if (first == oldest)
 			break;
 		last = first - 1;
-		end = ffc_ring_at(first)->start;
+		end = ffc_ring_at(first)->before;
 	}
 	if (have)
 		*stamp = found;

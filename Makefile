@@ -66,7 +66,7 @@ modules-all: lab
 
 # ---- lab and tests ---------------------------------------------------------
 
-.PHONY: deps lab check check-unit check-replay check-guest check-build check-lab check-migration
+.PHONY: deps lab check check-unit check-replay check-guest check-build check-lab check-migration check-long
 deps:
 	scripts/install-deps
 
@@ -106,6 +106,9 @@ check-xen: lab userland
 
 check-guest-%:
 	selftests/run guest --kernel $*
+
+check-long:
+	selftests/run guest --group long
 
 check-migration:
 	selftests/run guest --group migration
@@ -166,6 +169,7 @@ help:
 	@echo '  check-lab       does the harness notice faults?'
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
+	@echo '  check-long      10^9 readings, 200 module cycles, on all kernels; not in check'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
 	@echo '  check-xen       Xen 4.17 under QEMU: dependent clocks, save, restore, migration'

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/wait.h>
 
 #include "lib/ffc.h"
@@ -267,6 +268,7 @@ static void test_queries(void)
 {
 	struct ffclock_migration m;
 	struct ffclock_counter c;
+	unsigned int i;
 	void *readonly;
 
 	readonly = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -285,8 +287,11 @@ static void test_queries(void)
 	m.sequence = ~0ULL;
 	expect("MIGRATION ~0", do_ioctl(FFCLOCK_IOC_MIGRATION, &m), ENOENT);
 	m.sequence = 0;
-	m.reserved[2] = 1;
-	expect("MIGRATION, reserved word", do_ioctl(FFCLOCK_IOC_MIGRATION, &m), EINVAL);
+	for (i = 0; i < sizeof(m.reserved) / sizeof(*m.reserved); i++) {
+		memset(m.reserved, 0, sizeof(m.reserved));
+		m.reserved[i] = 1ULL << (i * 21);
+		expect("MIGRATION, reserved word", do_ioctl(FFCLOCK_IOC_MIGRATION, &m), EINVAL);
+	}
 	expect("unknown number", do_ioctl(_IOR(FFCLOCK_IOC_MAGIC, 0x7f, int), &c), ENOTTY);
 	expect("number 0", do_ioctl(_IO(FFCLOCK_IOC_MAGIC, 0), &c), ENOTTY);
 	expect("wrong size", do_ioctl(_IOR(FFCLOCK_IOC_MAGIC, 0x01, int), &c), ENOTTY);
@@ -330,6 +335,85 @@ static void test_convert(void)
 	verdict("CONVERT");
 	munmap(edge, 4096);
 	free(stamps);
+}
+
+/* read(), write(), lseek() ---------------------------------------------------- */
+
+static void test_file(void)
+{
+	uint8_t buf[8192];
+	ssize_t n;
+	int rw;
+
+	expect("read() to nowhere", pread(fd, nowhere, 4096, 0) < 0 ? errno : 0, EFAULT);
+	expect("read() before the beginning", pread(fd, buf, 1, -1) < 0 ? errno : 0, EINVAL);
+	expect("lseek() before the beginning", lseek(fd, -1, SEEK_SET) < 0 ? errno : 0, EINVAL);
+	expect("lseek() from nowhere", lseek(fd, 0, 99) < 0 ? errno : 0, EINVAL);
+	expect("write() to a file open for reading", pwrite(fd, buf, 8, 0) < 0 ? errno : 0, EBADF);
+	n = pread(fd, buf, sizeof(buf), FFCLOCK_PAGE_SIZE);
+	expect("read() behind the page: nothing", n ? EIO : 0, 0);
+	n = pread(fd, buf, sizeof(buf), INT64_MAX - 8192);
+	expect("read() far behind the page: nothing", n ? EIO : 0, 0);
+	n = pread(fd, buf, 0, 0);
+	expect("read() of no bytes: nothing", n ? EIO : 0, 0);
+	rw = open(FFCLOCK_DEV, O_RDWR | O_CLOEXEC);	/* root may */
+	expect("open for writing, as root", rw < 0 ? errno : 0, 0);
+	expect("write()", pwrite(rw, buf, 8, 0) < 0 ? errno : 0, EINVAL);
+	close(rw);
+	verdict("read, write, lseek");
+}
+
+/* Clock ids ------------------------------------------------------------------- */
+
+static int do_adjtime(clockid_t id, unsigned int modes)
+{
+	struct timex tx = { .modes = modes };
+
+	return syscall(SYS_clock_adjtime, id, &tx) < 0 ? errno : 0;
+}
+
+static void test_clock_ids(void)
+{
+	static const char * const names[] = {
+		FFCLOCK_DEV_UTC, FFCLOCK_DEV_TAI, FFCLOCK_DEV_MONO, FFCLOCK_DEV_DIFF,
+	};
+	static const unsigned int modes[] = {
+		ADJ_OFFSET, ADJ_FREQUENCY, ADJ_STATUS, ADJ_TAI, ADJ_SETOFFSET, ADJ_TICK,
+		ADJ_OFFSET_SINGLESHOT, ADJ_OFFSET_SS_READ, 1U << 31,
+	};
+	struct timespec ts = { .tv_sec = 1 }, bad = { .tv_nsec = 1000000000 };
+	unsigned int i, m;
+	int ro, rw;
+
+	for (i = 0; i < 4; i++) {
+		ro = open(names[i], O_RDONLY | O_CLOEXEC);
+		rw = open(names[i], O_RDWR | O_CLOEXEC);	/* root may */
+		if (ro < 0 || rw < 0)
+			bail("%s: %s", names[i], strerror(errno));
+		expect("settime, open for reading", clock_settime(CLOCK_OF_FD(ro), &ts) ? errno : 0,
+		       EACCES);
+		expect("settime", clock_settime(CLOCK_OF_FD(rw), &ts) ? errno : 0, EOPNOTSUPP);
+		expect("settime, no valid time",
+		       clock_settime(CLOCK_OF_FD(rw), &bad) ? errno : 0, EINVAL);
+		for (m = 0; m < sizeof(modes) / sizeof(*modes); m++) {
+			expect("adjtime, open for reading", do_adjtime(CLOCK_OF_FD(ro), modes[m]),
+			       EACCES);
+			expect("adjtime", do_adjtime(CLOCK_OF_FD(rw), modes[m]), EOPNOTSUPP);
+		}
+		expect("adjtime of nothing", do_adjtime(CLOCK_OF_FD(ro), 0), 0);
+		expect("gettime to nowhere",
+		       syscall(SYS_clock_gettime, CLOCK_OF_FD(ro), nowhere) ? errno : 0, EFAULT);
+		expect("getres to nowhere",
+		       syscall(SYS_clock_getres, CLOCK_OF_FD(ro), nowhere) ? errno : 0, EFAULT);
+		expect("ioctl", ioctl(ro, FFCLOCK_IOC_COUNTER, &ts) ? errno : 0, ENOTTY);
+		expect("mmap", mmap(NULL, 4096, PROT_READ, MAP_SHARED, ro, 0) == MAP_FAILED ?
+		       errno : 0, ENODEV);
+		close(ro);
+		close(rw);
+		expect("gettime of a closed file",
+		       clock_gettime(CLOCK_OF_FD(ro), &ts) ? errno : 0, EINVAL);
+	}
+	verdict("clock ids");
 }
 
 /* sysfs --------------------------------------------------------------------- */
@@ -494,7 +578,7 @@ int main(void)
 {
 	int code;
 
-	plan(11);
+	plan(13);
 	cs_set("tsc");
 	ffc_load();
 	fd = ffc_open();
@@ -507,6 +591,8 @@ int main(void)
 	test_read();
 	test_queries();
 	test_convert();
+	test_file();
+	test_clock_ids();
 	test_sysfs();
 	code = as_child(without_cap);
 	ok(!code, "root without CAP_SYS_TIME: EPERM for SETEST and every writable file: %d wrong",

@@ -20,7 +20,7 @@ DEFAULT_TIMEOUT = 120   # s, for one test
 KEPT_RUNS = 20          # directories of logs
 # Values of group=; "all" are those of make check, the others run when asked for.
 CHECK_GROUPS = ("fast", "slow")
-OTHER_GROUPS = ("migration",)
+OTHER_GROUPS = ("migration", "long")
 GROUPS = CHECK_GROUPS + OTHER_GROUPS + ("all",)
 # Keys of a "lab:" line that make a test need a guest of its own.
 OWN_GUEST = ("smp", "memory", "append", "machine", "cpu", "vmclock", "net", "qemu", "hosttime")

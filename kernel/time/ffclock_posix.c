@@ -33,8 +33,17 @@ static const char * const ffc_posix_names[FFCLOCK_NR] = {
 static struct ffc_posix *ffc_posix[FFCLOCK_NR];
 static dev_t ffc_posix_devt;
 
+/*
+ * Asked for the node's name before there is one.  posix_clock_register() sets the
+ * cdev's owner when anybody can open it already: who does so at that moment takes
+ * no reference to us and gives one back when he closes (seen: BUG in
+ * delete_module() under readers).  So it is set here, where cdev_init() is over.
+ */
 static char *ffc_posix_devnode(const struct device *dev, umode_t *mode)
 {
+	struct ffc_posix *clk = container_of((struct device *)dev, struct ffc_posix, dev);
+
+	clk->pc.cdev.owner = THIS_MODULE;
 	if (mode)
 		*mode = 0444;
 	return NULL;

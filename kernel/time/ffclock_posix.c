@@ -35,15 +35,17 @@ static dev_t ffc_posix_devt;
 
 /*
  * Asked for the node's name before there is one.  posix_clock_register() sets the
- * cdev's owner when anybody can open it already: who does so at that moment takes
- * no reference to us and gives one back when he closes (seen: BUG in
- * delete_module() under readers).  So it is set here, where cdev_init() is over.
+ * cdev's owner and the clock's device when anybody can open it already: who does so
+ * at that moment takes no references and gives them back when he closes (seen under
+ * readers: BUG in delete_module(), underflow of the device's count).  So they are
+ * set here, where cdev_init() is over.
  */
 static char *ffc_posix_devnode(const struct device *dev, umode_t *mode)
 {
 	struct ffc_posix *clk = container_of((struct device *)dev, struct ffc_posix, dev);
 
 	clk->pc.cdev.owner = THIS_MODULE;
+	clk->pc.dev = &clk->dev;
 	if (mode)
 		*mode = 0444;
 	return NULL;

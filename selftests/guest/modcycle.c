@@ -24,7 +24,7 @@
  * 20 of them show what is large, and 200 show a page.
  */
 #define GROWTH_BYTES	1024
-#define NOISE_BYTES	(128 * 1024)
+#define NOISE_BYTES	(256 * 1024)
 
 static atomic_bool stop;
 static atomic_ulong reads[4], opened[4];

@@ -14,7 +14,7 @@ from .tree import LabError
 # Stock modules that every image carries; those a kernel lacks are left out.
 # Dependencies come along by themselves.
 STOCK = ("virtio_pci", "virtio_net", "virtio_console", "ptp", "ptp_kvm", "ptp_vmclock", "ptp_mock",
-         "kvmclock", "vmgenid")
+         "e1000e", "kvmclock", "vmgenid")
 # Of these, init loads what the guest's own plumbing needs, in this order.
 PLUMBING = ("virtio_pci", "virtio_net")
 

@@ -17,11 +17,13 @@
 
 /*
  * Detectors that come later than this after the first one mean another event.
- * Who is told by an interrupt may come late.  A word in memory changes with the
+ * Who is told by an interrupt may come late: the VM generation id by more than 1 s on
+ * a host with a load of 13 a processor.  To miss one costs more than to tell of one
+ * twice, so it is not more.  A word in memory changes with the
  * disruption itself and is looked at by every update: 100 ms is some tens of
  * these, or a host that writes two pages one after the other.
  */
-#define FFC_JOIN_NS		1000000000U
+#define FFC_JOIN_NS		(5ULL * NSEC_PER_SEC)
 #define FFC_JOIN_WORD_NS	100000000U
 
 /* Words that readers look at; more detectors are looked at by updates only */
@@ -82,8 +84,11 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
 {
 	u64 age = ffc_event_any ? ffc_counts_to_ns(now - ffc_event_counter) : U64_MAX;
 	bool told = d->last == ffc_event_counter;
+	/* no update since: a word may have changed with the event, however long ago */
+	bool first = (s64)(ffc_looked - ffc_event_counter) <= 0;
 
-	if (ffc_event_any && !told && age < (d->word ? FFC_JOIN_WORD_NS : FFC_JOIN_NS)) {
+	if (ffc_event_any && !told &&
+	    (age < (d->word ? FFC_JOIN_WORD_NS : FFC_JOIN_NS) || (d->word && first))) {
 		d->last = ffc_event_counter;
 		return;
 	}

@@ -29,7 +29,7 @@ class Probe:
         load = " && ".join(f"modprobe {m}" for m in modules.split())
         serve = "hosttime serve realtime >/tmp/hosttime.log 2>&1 </dev/null &" if hosttime else ""
         t.serve(f"{{ {before}; }} && {load} && {{ {serve} true; }} && exec mig_probe {argument}")
-        t.expect("mig_probe: ready", 30)
+        t.expect("mig_probe: ready", 90)
 
     def ask(self, command, timeout=PATIENCE):
         """Send a command; the first line of its answer."""
@@ -50,6 +50,19 @@ class Probe:
             found.append(line)
             line = self.line(timeout)
         return found
+
+    def resync(self, timeout=90):
+        """Wait for the guest to answer; its serial port loses what comes while it sleeps."""
+        deadline = time.monotonic() + timeout
+        for n in range(10**6):
+            self.t.send(f"ping {n}")
+            try:
+                while self.line(1) != f"pong {n}":
+                    pass
+                return
+            except GuestError as err:
+                if "silent" not in str(err) or time.monotonic() > deadline:
+                    raise
 
     def state(self):
         line = self.ask("state")

@@ -36,7 +36,7 @@ ok "watch shows the rate against nominal" grep -q '^rate .* ppm of nominal' $out
 ok "and that another epoch began" grep -q 'epoch [0-9]* begins' $out
 ok "and who notices migrations" grep -q '^notice .*vmclock' $out
 ok "the example of programming.rst loads and goes" sh -c 'modprobe ffclock_example &&
-	modprobe -r ffclock_example'
+	rmmod ffclock_example'
 rm -f $out
 modprobe -r ffclock_vmclock ffclock
 finish

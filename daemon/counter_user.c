@@ -105,19 +105,25 @@ static bool tsc_invariant(void)
 struct sysfs_file {
 	const char	*name;
 	int		fd;	/* -1: not open yet, or not there */
+	const char	*dir;	/* where it was opened: the tests change clocksource_dir */
 };
 
-static struct sysfs_file current_clocksource = { "current_clocksource", -1 };
-static struct sysfs_file available_clocksource = { "available_clocksource", -1 };
+static struct sysfs_file current_clocksource = { "current_clocksource", -1, NULL };
+static struct sysfs_file available_clocksource = { "available_clocksource", -1, NULL };
 
 static void read_clocksource(struct sysfs_file *f, char *buf, size_t len)
 {
 	ssize_t n = -1;
 	char path[128];
 
+	if (f->fd >= 0 && f->dir != clocksource_dir) {
+		close(f->fd);
+		f->fd = -1;
+	}
 	if (f->fd < 0) {
 		snprintf(path, sizeof(path), "%s/%s", clocksource_dir, f->name);
 		f->fd = open(path, O_RDONLY | O_CLOEXEC);
+		f->dir = clocksource_dir;
 	}
 	if (f->fd >= 0)
 		n = pread(f->fd, buf, len - 1, 0);

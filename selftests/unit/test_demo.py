@@ -7,6 +7,7 @@ the demo finds out from its samples must be those.  Then one thing at a time goe
 wrong, and the claim about it must fail: no claim is there for show.
 """
 
+import os
 import pathlib
 import random
 import re
@@ -14,7 +15,7 @@ import sys
 import types
 import xml.dom.minidom
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+TOP = pathlib.Path(os.environ.get("TOP", pathlib.Path(__file__).resolve().parents[2]))
 sys.path[:0] = [str(TOP / "selftests" / "qemu"), str(TOP / "demo")]
 
 from ffdemo import claims, machine, measure, plot, sidebyside  # noqa: E402 (the path is first)

@@ -209,7 +209,8 @@ class Client:
         self.stamps_file = folder / f"{name}.stamps"
         conf = folder / f"{name}.conf"
         conf.write_text(f"{source} minpoll 0 maxpoll 0 iburst\ncounter monotonic_raw\n"
-                        f"output none\nlog stamps {self.stamps_file}\n")
+                        # LeakSanitizer needs system calls that the filter refuses
+                        f"output none\nsandbox no\nlog stamps {self.stamps_file}\n")
         self.out = open(self.log, "w", encoding="utf-8")
         self.process = subprocess.Popen([OUT / "bin" / "ffclockd", "-c", conf, "-dd"],
                                         stdout=self.out, stderr=self.out,
@@ -347,7 +348,7 @@ def run(folder, servers, clients):
         if found:
             ok(False, f"{name}: a sanitizer's report")
     n = clients["watched"].stamps()
-    ok(n >= RUN_S / 3 and said("watched", "synchronised"), f"synchronises to chronyd: {n} stamps")
+    ok(n >= RUN_S / 3 and said("watched", "first clock"), f"synchronises to chronyd: {n} stamps")
     # a busy machine may be too late for some
     ok(watched.requests * 0.7 <= n <= watched.requests,
        f"its answers are taken: {n} of {watched.requests} requests")

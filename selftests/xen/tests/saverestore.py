@@ -7,7 +7,7 @@ from xenlab import part, reader
 
 
 def run(t):
-    h = t.host(dom0="clocksource=xen", memory=1280)
+    h = t.host(dom0="clocksource=xen", memory=1536, dom0_memory=896)
     t.dom0(h)
     h.sh("(xenclk set 0 20000 4 100000 2000 >/dev/null 2>&1 &); sleep 1")
     reader.keep_records(h)
@@ -18,7 +18,7 @@ def run(t):
     reader.start(h, "pv1")
     time.sleep(5)
 
-    h.sh("mkdir -p /save; xl save pv1 /save/pv1", 600)
+    h.sh("mkdir -p /save; mount -t tmpfs -o size=400m tmpfs /save; xl save pv1 /save/pv1", 600)
     t.ok("pv1" not in h.sh("xl list"), "saved")
     time.sleep(5)
     h.sh("xl restore -e /save/pv1; rm /save/pv1", 600)

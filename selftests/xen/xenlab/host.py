@@ -19,11 +19,8 @@ from lab.vm import GuestError
 
 from . import packages
 
-# Without xsave=0 programs in dom0 and in guests die of corrupted memory now and
-# then: xl in malloc(), a shell by a signal.  Emulated XSAVE and Xen's lazy switching
-# of vector registers seem not to agree.
 XEN_APPEND = ("console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=info guest_loglvl=info "
-              "noreboot xsave=0")
+              "noreboot")
 DOM0_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
                "log_buf_len=4M random.trust_cpu=on")
 DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
@@ -104,7 +101,7 @@ class Host(vm.Guest):
                wait=True):
         """Make a guest and wait until its init answers."""
         config = [f'name = "{name}"', f'type = "{kind}"', f"memory = {memory}", "vcpus = 1",
-                  'kernel = "/lab/domu/vmlinux%s"' % (".gz" if kind == "pv" else ""),
+                  'kernel = "/lab/domu/vmlinux.gz"',
                   'ramdisk = "/lab/domu/domu.cpio"',
                   f'cmdline = "{DOMU_APPEND} {f"lab.ip={ip}" if ip else ""} {append}"',
                   'on_crash = "destroy"', 'on_poweroff = "destroy"', 'on_reboot = "destroy"',

@@ -137,7 +137,6 @@ def build(kernel, folder, programs=("chronyd",)):
         ["gzip", "-1c", folder / "vmlinux"], stdout=subprocess.PIPE, check=True).stdout)
     addition(folder / "dom0.add", "dom0-init", sorted((HERE / "dom0").glob("*.sh")), True,
              (("lab/domu/vmlinux.gz", folder / "vmlinux.gz"),
-              ("lab/domu/vmlinux", folder / "vmlinux"),
               ("lab/domu/domu.cpio", folder / "domu.cpio")))
     concatenate(folder / "dom0.cpio", (base, folder / "dom0.add"))
     for name in ("base.cpio", "domu.add", "dom0.add"):

@@ -14,6 +14,7 @@
  * timing).
  */
 #include <poll.h>
+#include <stddef.h>
 #include <sys/timex.h>
 #include <sys/wait.h>
 
@@ -170,8 +171,9 @@ static void fuzz_convert(int fd)
 		stamps[i].realtime_ns = chance(16) ? (int64_t)rng() :
 					now - (int64_t)rng_below(20 * NSEC_PER_SEC);
 	c.stamps = (uintptr_t)address(stamps, sizeof(stamps[0]) * c.count);
+	/* not the address: the kernel would rightly write wherever we can */
 	if (chance(8))
-		mutate(&c, sizeof(c));
+		mutate(&c.count, sizeof(c) - offsetof(struct ffclock_convert, count));
 	count(ioctl(fd, FFCLOCK_IOC_CONVERT, address(&c, sizeof(c))));
 }
 

@@ -143,6 +143,8 @@ static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const cha
 	u64 period = ffc_sys.nominal_period;
 	u32 shift = ffc_sys.nominal_shift;
 
+	ffc_ring_epoch_ends();
+
 	/* read the new counter around the old one */
 	before = ffc_base_raw(to);
 	now = ffc_base_read(&next->base);
@@ -412,9 +414,10 @@ static void ffc_resume(void *data)
 		to.cs = NULL;
 		to.mask = ffc_sys.bypass->mask;
 	}
-	ffc_sys.frozen = false;
 	ffc_new_epoch(&next, &to, "suspend", true, ffc_sys.slept);
+	ffc_sys.frozen = false;
 	ffc_sys_relate();
+	ffc_ring_new_epoch(!ffc_sys.related);
 	ffc_detect_own(to.value);
 	raw_spin_unlock(&ffc_lock);
 }
@@ -468,6 +471,7 @@ static int ffc_bypass_stopped(void *data)
 		ffc_sys.bypass = hw;
 		ffc_sys_relate();
 	}
+	ffc_ring_new_epoch(!ffc_sys.related);
 	raw_spin_unlock(&ffc_lock);
 	return 0;
 }
@@ -543,6 +547,7 @@ void ffc_counter_disrupted(const char *detector)
 		return;		/* ffc_resume() will say it */
 	ffc_new_epoch(&next, &to, detector, true, 0);
 	ffc_sys_relate();
+	ffc_ring_new_epoch(!ffc_sys.related);
 }
 
 /**

@@ -159,6 +159,8 @@ void ffc_counter_doubt(void);
 int ffc_ring_init(void);
 void ffc_ring_exit(void);
 void ffc_ring_new_unit(void);
+void ffc_ring_epoch_ends(void);
+void ffc_ring_new_epoch(bool pair);
 void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair);
 
 /* ffclock_clock.c: clock data and readers */

@@ -35,6 +35,8 @@
  * @before: sys counter where the piece before ended, in that one's unit: @start,
  *	but for a switch of clocksources in between
  * @counter: ffclock counter at @start
+ * @end_sys: sys counter where the epoch before ended, if this one begins another
+ * @end_counter: ffclock counter there, as the epoch before had it
  * @base: sys counter at which the time is @sec and @nsec; may be before @start
  * @sec: seconds
  * @nsec: nanoseconds << @shift
@@ -49,6 +51,8 @@ struct ffc_piece {
 	u64	start;
 	u64	before;
 	u64	counter;
+	u64	end_sys;
+	u64	end_counter;
 	u64	base;
 	u64	sec;
 	u64	nsec;
@@ -82,6 +86,8 @@ static u64 ffc_ring_head;	/* index of the next piece */
 static u32 ffc_ring_count;	/* pieces there are */
 static struct ffc_tail ffc_tail;
 static bool ffc_ring_unit_changed;
+static u64 ffc_ring_end_sys;	/* of the latest epoch that ended, */
+static u64 ffc_ring_end_counter;	/* as a piece's */
 
 static struct ffc_piece *ffc_ring_at(u64 index)
 {
@@ -144,6 +150,31 @@ void ffc_ring_new_unit(void)
 	ffc_ring_unit_changed = true;
 }
 
+/*
+ * A piece from now on, along the line of the latest update, as a run of its own;
+ * the caller fills in where the one before ended
+ */
+static struct ffc_piece *ffc_ring_add(bool pair)
+{
+	struct ffc_piece *p = ffc_ring_at(ffc_ring_head);
+
+	ffc_counter_pair_locked(&p->start, &p->counter);
+	p->end_sys = ffc_ring_end_sys;
+	p->end_counter = ffc_ring_end_counter;
+	p->base = ffc_tail.base;
+	p->sec = ffc_tail.sec;
+	p->nsec = ffc_tail.nsec;
+	p->mult = ffc_tail.mult;
+	p->shift = ffc_tail.shift;
+	p->epoch = ffc_state_locked()->epoch;
+	p->paired = pair;
+	p->run = ffc_ring_head;
+	ffc_ring_head++;
+	if (ffc_ring_count < ffc_ring_size)
+		ffc_ring_count++;
+	return p;
+}
+
 /**
  * ffc_ring_update() - take in a timekeeping update
  * @tk: the timekeeper, as the notifier gets it
@@ -159,7 +190,6 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	struct ffc_tail was = ffc_tail;
 	bool changed = ffc_ring_unit_changed;
 	struct ffc_piece *p, *prev;
-	u32 epoch;
 
 	ffc_ring_unit_changed = false;
 	ffc_tail = (struct ffc_tail) {
@@ -177,8 +207,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 		.offs_tai	= tk->offs_tai,
 	};
 	prev = ffc_ring_at(ffc_ring_head - 1);
-	epoch = ffc_state_locked()->epoch;
-	if (ffc_ring_count && !changed && !pair && prev->epoch == epoch &&
+	if (ffc_ring_count && !changed && !pair && prev->epoch == ffc_state_locked()->epoch &&
 	    ffc_same_line(&was, &ffc_tail))
 		return;
 
@@ -186,24 +215,42 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	 * The old line was read up to this moment, the new one will be from
 	 * here: cycle_last lies up to a tick before.
 	 */
-	p = ffc_ring_at(ffc_ring_head);
-	ffc_counter_pair_locked(&p->start, &p->counter);
+	p = ffc_ring_add(pair);
 	p->before = changed ? sys_base : p->start;
-	p->base = sys_base;
-	p->sec = ffc_tail.sec;
-	p->nsec = ffc_tail.nsec;
-	p->mult = ffc_tail.mult;
-	p->shift = ffc_tail.shift;
-	p->epoch = epoch;
-	p->paired = pair;
-	p->run = ffc_ring_head;
-	if (ffc_ring_count && !changed && prev->epoch == p->epoch &&
+	if (ffc_ring_count > 1 && !changed && prev->epoch == p->epoch &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
 		p->run = prev->run;
+}
 
-	ffc_ring_head++;
-	if (ffc_ring_count < ffc_ring_size)
-		ffc_ring_count++;
+/**
+ * ffc_ring_epoch_ends() - the epoch is about to end, the counter about to change
+ *
+ * Context: ffc_lock held.
+ */
+void ffc_ring_epoch_ends(void)
+{
+	ffc_counter_pair_locked(&ffc_ring_end_sys, &ffc_ring_end_counter);
+}
+
+/**
+ * ffc_ring_new_epoch() - an epoch has begun, not by a timekeeping update
+ * @pair: the ffclock counter is not sys plus a constant any more
+ *
+ * CLOCK_REALTIME goes on along its line, but what is read from here on belongs
+ * to the new epoch and to the new relation of the two counters.
+ *
+ * Context: ffc_lock held.
+ */
+void ffc_ring_new_epoch(bool pair)
+{
+	const struct ffc_piece *prev = ffc_ring_at(ffc_ring_head - 1);
+	struct ffc_piece *p;
+
+	if (!ffc_ring_count)
+		return;
+	p = ffc_ring_add(pair);
+	p->before = p->start;
+	p->run = prev->run;
 }
 
 /* First sys counter value at which a line reads @real_ns or more */
@@ -245,17 +292,10 @@ static u64 ffc_piece_counter(u64 index, u64 sys, u64 end, u64 end_counter)
 		run_sys = next->before - p->start;
 		run_counter = next->counter - p->counter;
 	} else {
-		/* the last piece of its epoch: along the pair before, if there is one */
-		if (index == ffc_ring_head - ffc_ring_count)
-			return p->counter;
-		next = p;
-		p = ffc_ring_at(index - 1);
-		if (p->epoch != next->epoch || next->before != next->start)
-			return next->counter;
-		run_sys = next->start - p->start;
-		run_counter = next->counter - p->counter;
+		run_sys = next->end_sys - p->start;
+		run_counter = next->end_counter - p->counter;
 	}
-	if (!run_sys)
+	if ((s64)run_sys <= 0)
 		return p->counter;
 	product = (ffclock_u128)(sys - p->start) * run_counter;
 	if ((u64)(product >> 64) >= run_sys)

@@ -261,6 +261,52 @@ static void test_clocksources(void)
 	verdict(what, from);
 }
 
+/* As fast as they come, so that some fall between a change and the next tick */
+static void watch_closely(int count)
+{
+	uint64_t hz = counter_hz();
+
+	for (; count && nr_snaps < MAX_SNAPS; count--) {
+		snaps[nr_snaps].s = ffc_snapshot(fd);
+		snaps[nr_snaps].hz = hz;
+		snaps[nr_snaps++].segment = segment;
+	}
+	segment++;
+}
+
+/* Every stamp belongs to the epoch it was taken in, from its first moment on */
+static void test_bypass_edges(void)
+{
+	struct ffclock_stamp stamp;
+	int from = nr_snaps, i, exact = 0, wrong = 0;
+	int64_t off;
+
+	for (i = 0; i < 20; i++) {
+		write_text(FFC_SYSFS "counter/bypass", i & 1 ? "none" : "hpet");
+		watch_closely(20);
+	}
+	for (i = from; i < nr_snaps; i++) {
+		const struct snap *s = &snaps[i];
+
+		stamp = convert_one(s->s.realtime_ns);
+		off = counts_to_ns(stamp.counter - s->s.counter, s->hz);
+		/* a pair of readings may lie apart as far as a busy host likes */
+		if (s->s.flags & FFCLOCK_SNAP_F_PAIRED)
+			off = 0;
+		else
+			exact++;
+		if (stamp.result != FFCLOCK_STAMP_OK || stamp.epoch != s->s.epoch ||
+		    llabs(off) > EXACT_NS) {
+			if (!wrong++)
+				diag("snapshot %d after change %d: result %u, off by %" PRId64
+				     " ns, epoch %u, wanted %u", (i - from) % 20, (i - from) / 20,
+				     stamp.result, off, stamp.epoch, s->s.epoch);
+		}
+	}
+	ok(!wrong && exact, "bypass on and off, ten times: %d stamps, %d of them without, "
+	   "%d wrong", nr_snaps - from, exact, wrong);
+}
+
 /* With a bypassed counter two readings are paired: to their distance */
 static void test_bypass(void)
 {
@@ -269,6 +315,7 @@ static void test_bypass(void)
 	err = write_text(FFC_SYSFS "counter/bypass", "hpet");
 	if (err) {
 		skip("bypass", strerror(err));
+		skip("bypass on and off", strerror(err));
 		return;
 	}
 	watch(1000);
@@ -277,6 +324,7 @@ static void test_bypass(void)
 	   "bypass to hpet: %d stamps, worst %" PRId64 " ns from the snapshot's own pair",
 	   by_result[FFCLOCK_STAMP_OK], worst_ns);
 	write_text(FFC_SYSFS "counter/bypass", "none");
+	test_bypass_edges();
 }
 
 static void test_edges(void)
@@ -347,7 +395,7 @@ int main(void)
 {
 	int from;
 
-	plan(12);
+	plan(13);
 	rng_seed();
 	cs_set("tsc");
 	ffc_load();

@@ -12,6 +12,7 @@
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
+#include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/irqflags.h>
 #include <linux/jiffies.h>
@@ -23,7 +24,6 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/string.h>
-#include <linux/timer.h>
 
 #include <asm/apic.h>
 #include <asm/msr.h>
@@ -206,12 +206,12 @@ static void irq_work_fn(struct irq_work *work)
 
 static struct irq_work irq_work = IRQ_WORK_INIT_HARD(irq_work_fn);
 
-static void timer_fn(struct timer_list *timer)
+static void softirq_fn(struct tasklet_struct *tasklet)
 {
 	sample(CONTEXT_SOFTIRQ);
 }
 
-static DEFINE_TIMER(softirq_timer, timer_fn);
+static DECLARE_TASKLET(softirq_tasklet, softirq_fn);
 
 static void call_fn(void *unused)
 {
@@ -289,11 +289,11 @@ int consumer_contexts_run(unsigned int rounds)
 		nmi_send(cpu);
 		nmi_send(other);
 		if (i % 16 == 0)
-			mod_timer(&softirq_timer, jiffies + 1);
+			tasklet_schedule(&softirq_tasklet);
 		cond_resched();
 	}
 	irq_work_sync(&irq_work);
-	timer_delete_sync(&softirq_timer);
+	tasklet_kill(&softirq_tasklet);
 	kthread_stop(updater);
 	unregister_nmi_handler(NMI_LOCAL, CONSUMER_NMI);
 	return 0;

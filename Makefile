@@ -169,7 +169,7 @@ help:
 	@echo '  check-lab       does the harness notice faults?'
 	@echo '  check-replay    replays of recorded stamps'
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
-	@echo '  check-long      10^9 readings, 200 module cycles, on all kernels; not in check'
+	@echo '  check-long      10^9 readings, 200 module cycles, 8 min beside chronyd; not in check'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
 	@echo '  check-xen       Xen 4.17 under QEMU: dependent clocks, save, restore, migration'

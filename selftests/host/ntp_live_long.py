@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lab: hosttime=1 timeout=900 programs=chronyd group=slow kernels=6.12
+# lab: hosttime=1 timeout=900 programs=chronyd group=long kernels=6.12
 """ntp_live for longer and at 16 s between requests."""
 
 import ntp_live

@@ -266,7 +266,7 @@ def make_chroot(suite, headers):
             "--dpkgopt=path-exclude=/boot/*"]
     argv += [f"--aptopt={o}" for o in apt_options()]
     argv += [suite, scratch, *source_lines(CHROOT_SUITES[suite])]
-    tree.run(tree.as_root(argv), f"making the {suite} chroot",
+    tree.run(tree.private_mounts(argv), f"making the {suite} chroot",
              env=dict(os.environ, LC_ALL="C"))
     # Guests may be running out of the old one: it goes after the swap.
     old = tree.CHROOTS / f"{suite}.old"

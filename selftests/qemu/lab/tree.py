@@ -170,12 +170,16 @@ def as_root(argv):
     return ["sudo", "-n", "--"] + argv if not os.isatty(0) else ["sudo", "--"] + argv
 
 
+def private_mounts(argv):
+    """argv that runs as root, and no mount it makes outlives it, not even if killed."""
+    return as_root(["unshare", "--mount", "--propagation", "private"] + argv)
+
+
 def in_chroot(root, command, binds=(), user=True):
     """argv that runs a shell command in the chroot root.
 
-    Mounts are made in a private mount namespace, so none of them outlives the
-    command.  binds are (host path, path in the chroot).  The command runs as
-    the calling user unless user is False.
+    binds are (host path, path in the chroot).  The command runs as the calling
+    user unless user is False.
     """
     script = ["set -e"]
     for fs in ("proc", "dev"):
@@ -187,8 +191,7 @@ def in_chroot(root, command, binds=(), user=True):
         args.append(str(src))
     ids = f"--userspec={os.getuid()}:{os.getgid()} " if user else ""
     script.append(f'exec chroot {ids}"$0" /bin/sh -c "$1"')
-    return as_root(["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c",
-                    "\n".join(script), root, command] + args)
+    return private_mounts(["/bin/sh", "-c", "\n".join(script), root, command] + args)
 
 
 def run(argv, what, **kw):

@@ -173,6 +173,7 @@ static void test_refusals(void **state)
 	refuse("server a port", "f:1: ", "needs a value");
 	refuse("server a port 0", "f:1: ", "from 1 to 65535");
 	refuse("server a port 65536", "f:1: ", "from 1 to 65535");
+	refuse("server a port +12", "'+12'", "from 1 to 65535");
 	refuse("server a port 12x", "'12x'", "from 1 to 65535");
 	refuse("server a port 99999999999999999999", "f:1: ", "from 1 to 65535");
 	refuse("server a minpoll -1", "minpoll", "from 0 to 17");
@@ -209,7 +210,13 @@ static void test_refusals(void **state)
 	refuse("phc", "f:1: ", "device is missing");
 	refuse("phc ptp0", "f:1: ", "absolute path");
 	refuse("phc /dev/ptp0 port 5", "unknown option 'port'", "tai, basic");
-	refuse("server a tai", "unknown option 'tai'", "iburst");
+	refuse("server a tai", "unknown option 'tai'; known: port N, minpoll N, maxpoll N, iburst, "
+	       "nts, ntsport N, ntsca FILE, ntsnotime, prefer, trust, noselect\n", "f:1: ");
+	refuse("pool a tai", "ntsnotime, maxsources N, prefer", "f:1: ");
+	refuse("phc /a nts", "known: minpoll N, maxpoll N, tai, basic, error SECONDS, prefer, trust, "
+	       "noselect\n", "f:1: ");
+	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, counter, ",
+	       "ratelimit, shm, sock, metrics\n");
 	refuse("phc /dev/ptp0 error 2", "error", "from 0 to 1");
 	refuse("phc /dev/ptp0\nphc /dev/ptp0", "f:2: ", "already on line 1");
 	refuse("server a\nsystemclock", "f:2: ", "yes or no");
@@ -239,7 +246,7 @@ static void test_refusals(void **state)
 	refuse("server a\ncontrol x", "f:2: ", "absolute path");
 	refuse("server a\ncontrol /2345678901234567890123456789012345678901234567890123456789012345678"
 	       "90123456789012345678901234567890123456789", "f:2: ", "at most 107");
-	refuse("server a\nstate x", "f:2: ", "absolute path");
+	refuse("server a\nstate x", "f:2: ", "at most 1023 characters, nor none");
 	refuse("server a\nstate /x\nstate /y", "f:3: ", "set before");
 	refuse("server a\nsandbox maybe", "f:2: ", "yes, no");
 	refuse("server a\nlog tracking x", "f:2: ", "absolute path");

@@ -286,6 +286,7 @@ static void test_conf(void **state)
 		"guest a offset 1 bound -1", "guest a offset 99999999999999999999",
 		"guest a ignore\nguest a watch", "verbose 4", "verbose", "clock auto\nclock auto",
 		"nonsense 1", "guest \"a", "guests some", "system-bound 0", "system-tai -1", "system-tai 1001", "a b c d e f g h i",
+		"guest \"a\"ignore", "system-tai +1", "guest a offset -", "guest a offset +1",
 	};
 	static struct conf c;
 	char *said;

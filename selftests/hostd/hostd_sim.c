@@ -28,6 +28,8 @@
 
 #include <linux/ffclock_math.h>
 
+#include "../tap.h"
+
 #define NSEC		1000000000LL
 #define GUESTS_MAX	4096
 #define PATIENCE_NS	(120 * NSEC)
@@ -45,7 +47,6 @@ struct sim {
 
 static struct sim sims[GUESTS_MAX];
 static char dir[] = "/tmp/hostd-sim.XXXXXX";
-static int points, failures;
 
 static int64_t mono_ns(void)
 {
@@ -58,13 +59,6 @@ static int64_t mono_ns(void)
 static void nap_ms(int ms)
 {
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
-}
-
-static void ok(int good, const char *text)
-{
-	printf("%sok %d - %s\n", good ? "" : "not ", ++points, text);
-	fflush(stdout);
-	failures += !good;
 }
 
 /* A guest ------------------------------------------------------------------- */
@@ -410,7 +404,8 @@ static int bench(int n, int vcpus, int seconds, const char *program)
 	snprintf(text, sizeof(text), "%s/kvm", dir);
 	mkdir(text, 0700);
 	srand((unsigned int)getpid());
-	printf("TAP version 13\n# %d guests of %d processors\n", n, vcpus);
+	plan_later();
+	diag("%d guests of %d processors", n, vcpus);
 	for (i = 0; i < n; i++) {
 		sims[i].scaled = i & 1;
 		sims[i].offset = (uint64_t)rand() << 33 ^ (uint64_t)rand();
@@ -432,8 +427,7 @@ static int bench(int n, int vcpus, int seconds, const char *program)
 	begin = mono_ns();
 	hostd = start_daemon(program);
 	took = wait_told(n, host->vmclock.time_sec, begin);
-	snprintf(text, sizeof(text), "all %d guests are found and told", n);
-	ok(took >= 0, text);
+	ok(took >= 0, "all %d guests are found and told", n);
 	if (took < 0)
 		goto out;
 	printf("# found and told in %.3f s from the daemon's start\n", (double)took / 1e9);
@@ -487,17 +481,16 @@ static int bench(int n, int vcpus, int seconds, const char *program)
 		       (double)lat[rounds / 2] / 1e6, (double)lat[rounds - 1] / 1e6, rounds);
 	}
 	/* a scaled guest's count is 4/3 of the host's: half a ns at 2.7 GHz */
-	snprintf(text, sizeof(text), "guests are on the host's line to %llu ns, and on each "
-		 "other's to %llu ns", (unsigned long long)worst_host,
-		 (unsigned long long)worst_other);
-	ok(worst_host <= 10 && worst_other <= 10, text);
+	ok(worst_host <= 10 && worst_other <= 10,
+	   "guests are on the host's line to %llu ns, and on each other's to %llu ns",
+	   (unsigned long long)worst_host, (unsigned long long)worst_other);
 	snprintf(command, sizeof(command), "timeout 5 %s -c %s/conf --metrics | sed -n "
 		 "'s/^ffclock_hostd_update_seconds_max/# longest update of all pages [s]:/p'",
 		 program, dir);
 	if (system(command))
 		printf("# no metrics\n");
 out:
-	if (failures) {
+	if (tap_failed) {
 		snprintf(text, sizeof(text), "tail -20 %s/log | sed 's/^/# /'", dir);
 		if (system(text))
 			printf("# no log\n");
@@ -509,8 +502,7 @@ out:
 		waitpid(sims[i].pid, NULL, 0);
 	}
 	clean();
-	printf("1..%d\n", points);
-	return failures ? 1 : 0;
+	return finish();
 }
 
 int main(int argc, char **argv)

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../tap.h"
 #include "replay.h"
 #include "score.h"
 
@@ -105,16 +106,7 @@ static const struct recovery {
 #define E_OTHERS	219.0
 #define E_AIM		110.0
 
-static unsigned int test_no, test_failed;
 static int verbose;
-
-static void tap(bool ok, const char *name)
-{
-	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++test_no, name);
-	fflush(stdout);
-	if (!ok)
-		test_failed++;
-}
 
 /**
  * struct replayed - a trace after its replay
@@ -206,7 +198,7 @@ static void row_check(const struct row *r, const struct replayed *runs)
 {
 	double median[SEEDS], iqr[SEEDS], p99[SEEDS], max[SEEDS], bound[SEEDS];
 	double rtt[SEEDS], covered = 1, m, p, best_m, best_p, room;
-	char name[256], seen[64], others[96] = "-";
+	char seen[64], others[96] = "-";
 	int i, who_m = 0, who_p = 0;
 
 	for (i = 0; i < SEEDS; i++) {
@@ -236,23 +228,17 @@ static void row_check(const struct row *r, const struct replayed *runs)
 	printf("# %-14s %8.2f %8.2f %8.2f %8.2f  %9.1f %8.5f  %s\n", seen, m,
 	       score_median(iqr, SEEDS), p, score_median(max, SEEDS),
 	       score_median(bound, SEEDS), covered, others);
-	if (best_m > 0) {
-		snprintf(name, sizeof(name),
-			 "%s: median %.2f < %g us, p99 %.2f < %g us (best of the others)",
-			 seen, m, best_m, p, best_p);
-		tap(m < best_m && p < best_p, name);
-	}
-	if (r->aim > 0) {
-		snprintf(name, sizeof(name), "%s: median %.2f <= %g us (aim)", seen,
-			 m, r->aim);
-		tap(m <= r->aim, name);
-	}
+	if (best_m > 0)
+		ok(m < best_m && p < best_p,
+		   "%s: median %.2f < %g us, p99 %.2f < %g us (best of the others)", seen, m,
+		   best_m, p, best_p);
+	if (r->aim > 0)
+		ok(m <= r->aim, "%s: median %.2f <= %g us (aim)", seen, m, r->aim);
 	/* every seed: 5 medians and half the minimum RTT; and the coverage */
 	room = 5 * m + score_median(rtt, SEEDS) / 2;
-	snprintf(name, sizeof(name),
-		 "%s: bound covers %.5f >= %g and is %.1f <= %.1f us", seen, covered,
-		 COVERAGE, score_median(bound, SEEDS), room);
-	tap(covered >= COVERAGE && score_median(bound, SEEDS) <= room, name);
+	ok(covered >= COVERAGE && score_median(bound, SEEDS) <= room,
+	   "%s: bound covers %.5f >= %g and is %.1f <= %.1f us", seen, covered, COVERAGE,
+	   score_median(bound, SEEDS), room);
 }
 
 static bool seeds_replay(const char *dir, const char *name, struct replayed *runs)
@@ -268,22 +254,19 @@ static bool seeds_replay(const char *dir, const char *name, struct replayed *run
 static bool whole_check(const char *name, const struct replayed *runs)
 {
 	double covered = 1;
-	char text[128];
 	int i;
 
 	for (i = 0; i < SEEDS; i++)
 		covered = fmin(covered, score_window(&runs[i].run, 0, INFINITY).covered);
-	snprintf(text, sizeof(text),
-		 "%s: bound covers %.5f >= %g from the first stamp on, every seed", name,
-		 covered, COVERAGE);
-	tap(covered >= COVERAGE, text);
+	ok(covered >= COVERAGE,
+	   "%s: bound covers %.5f >= %g from the first stamp on, every seed", name, covered,
+	   COVERAGE);
 	return covered >= COVERAGE;
 }
 
 static void recovery_check(const struct recovery *r, const struct replayed *runs)
 {
 	double t[SEEDS], m, limit = r->aim_s > 0 ? r->aim_s : r->others_s;
-	char name[128];
 	int i;
 
 	for (i = 0; i < SEEDS; i++) {
@@ -292,17 +275,15 @@ static void recovery_check(const struct recovery *r, const struct replayed *runs
 			t[i] = INFINITY;
 	}
 	m = score_median(t, SEEDS);
-	snprintf(name, sizeof(name),
-		 "%s: below %g us for good %.0f s after the event, at most %g (others %g)",
-		 r->name, r->limit_us, m, limit, r->others_s);
 	/* the event is a fraction of a second before a stamp: compare whole ones */
-	tap(floor(m) <= limit, name);
+	ok(floor(m) <= limit,
+	   "%s: below %g us for good %.0f s after the event, at most %g (others %g)", r->name,
+	   r->limit_us, m, limit, r->others_s);
 }
 
 static void outage_check(const char *name, const struct replayed *runs, double limit)
 {
 	double v[SEEDS], m;
-	char text[128];
 	int i;
 
 	for (i = 0; i < SEEDS; i++)
@@ -310,12 +291,9 @@ static void outage_check(const char *name, const struct replayed *runs, double l
 	m = score_median(v, SEEDS);
 	printf("# %-14s %8.2f  median |e - oracle| over the outage (others %g at poll 16)\n",
 	       name, m, E_OTHERS);
-	if (limit > 0) {
-		snprintf(text, sizeof(text),
-			 "%s: |e - oracle| %.1f <= %g us (aim; others %g)", name, m,
-			 limit, E_OTHERS);
-		tap(m <= limit, text);
-	}
+	if (limit > 0)
+		ok(m <= limit,
+		   "%s: |e - oracle| %.1f <= %g us (aim; others %g)", name, m, limit, E_OTHERS);
 }
 
 int main(int argc, char **argv)
@@ -342,7 +320,7 @@ int main(int argc, char **argv)
 		dir = beside;
 	}
 
-	printf("TAP version 13\n");
+	plan_later();
 	snprintf(probe, sizeof(probe), "%s/%s_s1.stamps.gz", dir, rows[0].name);
 	if (access(probe, R_OK)) {
 		printf("1..0 # SKIP no traces in %s: set FFCLOCK_TRACES\n", dir);
@@ -378,9 +356,7 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < SEEDS; i++)
 		free(runs[i].run.s);
-	printf("1..%u\n", test_no);
-	printf("# %u tests, %u failed\n", test_no, test_failed);
-	return test_failed ? 1 : 0;
+	return finish();
 
 broken:
 	printf("Bail out! a trace cannot be read; see standard error\n");

@@ -20,17 +20,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../replay/score.h"
+#include "../tap.h"
 #include "ensemble.h"
 #include "ntp_packet.h"
+#include "options.h"
 #include "sim.h"
 
 #define NSEC		INT64_C(1000000000)
 #define HOUR		3600.0
 #define SERVERS_MAX	8
-#define SEEDS_MAX	2000
 #define COVERAGE	0.999
 #define COVERAGE_SEED	0.95
 
@@ -341,16 +341,6 @@ static const struct scenario scenarios[] = {
 };
 #define N_SCENARIOS	(sizeof(scenarios) / sizeof(scenarios[0]))
 
-static unsigned int test_no, test_failed;
-
-static void tap(bool ok, const char *name)
-{
-	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++test_no, name);
-	fflush(stdout);
-	if (!ok)
-		test_failed++;
-}
-
 /**
  * struct world - one run
  * @sc: scenario
@@ -554,7 +544,6 @@ static void scenario_run(const struct scenario *sc, unsigned int seeds, uint64_t
 	double samples = 0, covered = 0, worst_cover = 1, asked = 0;
 	static struct score_run run;
 	unsigned int i, bad = 0;
-	char name[256];
 
 	for (i = 0; i < seeds; i++) {
 		const char *why = NULL;
@@ -604,79 +593,44 @@ static void scenario_run(const struct scenario *sc, unsigned int seeds, uint64_t
 	if (sc->poll_max_s > 0)
 		printf("# %s: mean interval %.0f s\n", sc->name,
 		       sc->length_h * 3600 * sc->n * seeds / asked);
-	snprintf(name, sizeof(name), "%s: median %.2f <= %g us, p99 %.2f <= %g us", sc->name,
-		 score_median(median, seeds), sc->median_us, score_median(p99, seeds), sc->p99_us);
-	tap(score_median(median, seeds) <= sc->median_us &&
-	    score_median(p99, seeds) <= sc->p99_us, name);
-	snprintf(name, sizeof(name), "%s: %u failing seeds of %u", sc->name, bad, seeds);
-	tap(!bad, name);
-	if (!sc->lied_to) {
-		snprintf(name, sizeof(name), "%s: bound covers %.5f (worst seed %.5f) >= %g",
-			 sc->name, covered / samples, worst_cover, COVERAGE);
-		tap(covered >= COVERAGE * samples, name);
-	}
-	if (sc->recover_at > 0) {
-		snprintf(name, sizeof(name), "%s: below %g us for good %.0f <= %g s after the event",
-			 sc->name, sc->recover_us, score_median(recovery, seeds), sc->recover_s);
-		tap(score_median(recovery, seeds) <= sc->recover_s, name);
-	}
-}
-
-static void usage(void)
-{
-	fprintf(stderr, "usage: several [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-v] [-l]\n");
-	exit(2);
+	ok(score_median(median, seeds) <= sc->median_us &&
+	   score_median(p99, seeds) <= sc->p99_us,
+	   "%s: median %.2f <= %g us, p99 %.2f <= %g us", sc->name, score_median(median, seeds),
+	   sc->median_us, score_median(p99, seeds), sc->p99_us);
+	ok(!bad, "%s: %u failing seeds of %u", sc->name, bad, seeds);
+	if (!sc->lied_to)
+		ok(covered >= COVERAGE * samples,
+		   "%s: bound covers %.5f (worst seed %.5f) >= %g", sc->name, covered / samples,
+		   worst_cover, COVERAGE);
+	if (sc->recover_at > 0)
+		ok(score_median(recovery, seeds) <= sc->recover_s,
+		   "%s: below %g us for good %.0f <= %g s after the event", sc->name,
+		   sc->recover_us, score_median(recovery, seeds), sc->recover_s);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int seeds = 5, i, ran = 0;
-	const char *only = NULL;
-	uint64_t first = 2000;
-	int verbose = 0, o;
-	char *end;
+	struct sim_options o = { .seeds = 5, .first = 2000 };
+	unsigned int i, ran = 0;
 
-	while ((o = getopt(argc, argv, "n:s:o:vl")) != -1) {
-		switch (o) {
-		case 'n':
-			seeds = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || !seeds || seeds > SEEDS_MAX)
-				usage();
-			break;
-		case 's':
-			first = strtoull(optarg, &end, 10);
-			if (*end)
-				usage();
-			break;
-		case 'o':
-			only = optarg;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'l':
-			for (i = 0; i < N_SCENARIOS; i++)
-				printf("%-11s %s\n", scenarios[i].name, scenarios[i].what);
-			return 0;
-		default:
-			usage();
-		}
-	}
-	printf("TAP version 13\n");
+	sim_options(argc, argv, false, &o);
+	for (i = 0; o.list && i < N_SCENARIOS; i++)
+		printf("%-11s %s\n", scenarios[i].name, scenarios[i].what);
+	if (o.list)
+		return 0;
+	plan_later();
 	printf("# seeds %" PRIu64 " to %" PRIu64 "; medians over seeds, us; largest jump of all\n",
-	       first, first + seeds - 1);
+	       o.first, o.first + o.seeds - 1);
 	printf("# %-11s %9s %9s %9s %10s %9s\n", "scenario", "median", "p99", "max", "bound", "jump");
 	for (i = 0; i < N_SCENARIOS; i++) {
-		if (only && strcmp(only, scenarios[i].name))
+		if (o.only && strcmp(o.only, scenarios[i].name))
 			continue;
-		scenario_run(&scenarios[i], seeds, first, verbose);
+		scenario_run(&scenarios[i], o.seeds, o.first, o.verbose);
 		ran++;
 	}
 	if (!ran) {
-		fprintf(stderr, "several: no scenario '%s'; -l lists them\n", only);
+		fprintf(stderr, "several: no scenario '%s'; -l lists them\n", o.only);
 		return 2;
 	}
-	printf("1..%u\n", test_no);
-	printf("# %u tests, %u failed\n", test_no, test_failed);
-	return test_failed ? 1 : 0;
+	return finish();
 }

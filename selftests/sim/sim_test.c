@@ -2,7 +2,7 @@
 /*
  * Run the estimator through the simulator: every scenario, many seeds.
  *
- * usage: sim_test [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-v] [-w FILE] [-l]
+ * usage: simulator [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-v] [-w FILE] [-l]
  *
  * TAP on standard output.  What is tested, and the statistic each limit is
  * meant for, is in scenarios.h.  The bound must cover 99.9 % of all samples of
@@ -17,9 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../replay/score.h"
+#include "../tap.h"
+#include "options.h"
 #include "scenarios.h"
 
 /*
@@ -29,18 +30,6 @@
  */
 #define COVERAGE	0.999
 #define COVERAGE_SEED	0.95
-
-#define SEEDS_MAX	2000
-
-static unsigned int test_no, test_failed;
-
-static void tap(bool ok, const char *name)
-{
-	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++test_no, name);
-	fflush(stdout);
-	if (!ok)
-		test_failed++;
-}
 
 /* Clock minus truth [us]. */
 static double map_error(const struct ffe_map *map, uint64_t counter, double true_s,
@@ -176,19 +165,17 @@ static void window_check(const struct sim_case *c, const struct sim_window *w,
 	double p99 = score_median(t->p99, seeds);
 	double bound = score_median(t->bound, seeds);
 	double room = 5 * median + min_rtt / 2 + w->bound_slack_us;
-	char name[200];
 
 	printf("# %-10s %-7s %9.2f %9.2f %9.2f %9.2f %10.1f  limits %g / %g (%s)\n",
 	       c->sc.name, w->label, median, score_median(t->iqr, seeds), p99,
 	       score_median(t->max, seeds), bound, w->median_us, w->p99_us,
 	       c->sources);
-	snprintf(name, sizeof(name), "%s %s: median %.2f <= %g us, p99 %.2f <= %g us",
-		 c->sc.name, w->label, median, w->median_us, p99, w->p99_us);
-	tap(median <= w->median_us && p99 <= w->p99_us, name);
-	snprintf(name, sizeof(name), "%s %s: bound %.1f <= 5 medians + half RTT%s = %.1f us",
-		 c->sc.name, w->label, bound,
-		 w->bound_slack_us > 0 ? " + slack" : "", room);
-	tap(bound <= room, name);
+	ok(median <= w->median_us && p99 <= w->p99_us,
+	   "%s %s: median %.2f <= %g us, p99 %.2f <= %g us", c->sc.name, w->label, median,
+	   w->median_us, p99, w->p99_us);
+	ok(bound <= room,
+	   "%s %s: bound %.1f <= 5 medians + half RTT%s = %.1f us", c->sc.name, w->label, bound,
+	   w->bound_slack_us > 0 ? " + slack" : "", room);
 }
 
 static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t first,
@@ -200,12 +187,9 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 	struct ffe *f = malloc(ffe_size());
 	double worst_cover = 1, samples = 0, covered = 0;
 	unsigned int i, w, bad = 0, accepted;
-	char name[200];
 
-	if (!f) {
-		printf("Bail out! out of memory\n");
-		exit(1);
-	}
+	if (!f)
+		bail("out of memory");
 	for (i = 0; i < seeds; i++) {
 		const char *why = NULL;
 		struct score all;
@@ -257,100 +241,58 @@ static void case_run(const struct sim_case *c, unsigned int seeds, uint64_t firs
 		window_check(c, &c->win[w], &tally[w], seeds,
 			     score_median(rtt, seeds));
 	accepted = (unsigned int)ceil(c->bad_ok * seeds);
-	snprintf(name, sizeof(name), "%s: %u failing seeds of %u, at most %u", c->sc.name,
-		 bad, seeds, accepted);
-	tap(bad <= accepted, name);
-	snprintf(name, sizeof(name), "%s: bound covers %.5f (worst seed %.5f) >= %g",
-		 c->sc.name, covered / samples, worst_cover,
-		 c->cover > 0 ? c->cover : COVERAGE);
-	tap(covered >= (c->cover > 0 ? c->cover : COVERAGE) * samples, name);
+	ok(bad <= accepted,
+	   "%s: %u failing seeds of %u, at most %u", c->sc.name, bad, seeds, accepted);
+	ok(covered >= (c->cover > 0 ? c->cover : COVERAGE) * samples,
+	   "%s: bound covers %.5f (worst seed %.5f) >= %g", c->sc.name, covered / samples,
+	   worst_cover, c->cover > 0 ? c->cover : COVERAGE);
 	if (c->recover_at > 0) {
 		double t = score_median(recovery, seeds);
 
-		snprintf(name, sizeof(name), "%s: below %g us for good %.0f <= %g s after the event",
-			 c->sc.name, c->recover_us, t, c->recover_s);
-		tap(t <= c->recover_s, name);
+		ok(t <= c->recover_s,
+		   "%s: below %g us for good %.0f <= %g s after the event", c->sc.name,
+		   c->recover_us, t, c->recover_s);
 	}
-}
-
-static void usage(void)
-{
-	fprintf(stderr, "usage: sim_test [-n SEEDS] [-s FIRST_SEED] [-o SCENARIO] [-w STAMP_FILE] [-v] [-l]\n");
-	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int seeds = 10, i, ran = 0;
-	const char *only = NULL, *write = NULL;
 	/* not a seed anything was developed with unless asked for */
-	uint64_t first = 1000;
+	struct sim_options o = { .seeds = 10, .first = 1000 };
+	unsigned int i, ran = 0;
 	FILE *trace = NULL;
-	int verbose = 0, o;
-	char *end;
 
-	while ((o = getopt(argc, argv, "n:s:o:w:vl")) != -1) {
-		switch (o) {
-		case 'n':
-			seeds = (unsigned int)strtoul(optarg, &end, 10);
-			if (*end || !seeds || seeds > SEEDS_MAX)
-				usage();
-			break;
-		case 's':
-			first = strtoull(optarg, &end, 10);
-			if (*end)
-				usage();
-			break;
-		case 'o':
-			only = optarg;
-			break;
-		case 'w':
-			write = optarg;
-			break;
-		case 'v':
-			verbose++;
-			break;
-		case 'l':
-			for (i = 0; i < sim_case_count; i++)
-				printf("%-11s %s\n", sim_cases[i].sc.name,
-				       sim_cases[i].sc.what);
-			return 0;
-		default:
-			usage();
-		}
-	}
-	if (write && (!only || seeds != 1)) {
-		fprintf(stderr, "sim_test: -w needs one scenario (-o) and one seed (-n 1)\n");
-		return 2;
-	}
-	if (write) {
-		trace = fopen(write, "w");
+	sim_options(argc, argv, true, &o);
+	for (i = 0; o.list && i < sim_case_count; i++)
+		printf("%-11s %s\n", sim_cases[i].sc.name, sim_cases[i].sc.what);
+	if (o.list)
+		return 0;
+	if (o.write) {
+		trace = fopen(o.write, "w");
 		if (!trace) {
-			perror(write);
+			perror(o.write);
 			return 2;
 		}
 	}
 
-	printf("TAP version 13\n");
-	printf("# seeds %" PRIu64 " to %" PRIu64 "; medians over seeds, us\n", first,
-	       first + seeds - 1);
+	plan_later();
+	printf("# seeds %" PRIu64 " to %" PRIu64 "; medians over seeds, us\n", o.first,
+	       o.first + o.seeds - 1);
 	printf("# %-10s %-7s %9s %9s %9s %9s %10s\n", "scenario", "window",
 	       "median", "IQR", "p99", "max", "bound");
 	for (i = 0; i < sim_case_count; i++) {
-		if (only && strcmp(only, sim_cases[i].sc.name))
+		if (o.only && strcmp(o.only, sim_cases[i].sc.name))
 			continue;
-		case_run(&sim_cases[i], seeds, first, verbose, trace);
+		case_run(&sim_cases[i], o.seeds, o.first, o.verbose, trace);
 		ran++;
 	}
 	if (trace && fclose(trace)) {
-		perror(write);
+		perror(o.write);
 		return 2;
 	}
 	if (!ran) {
-		fprintf(stderr, "sim_test: no scenario '%s'; -l lists them\n", only);
+		fprintf(stderr, "simulator: no scenario '%s'; -l lists them\n", o.only);
 		return 2;
 	}
-	printf("1..%u\n", test_no);
-	printf("# %u tests, %u failed\n", test_no, test_failed);
-	return test_failed ? 1 : 0;
+	return finish();
 }

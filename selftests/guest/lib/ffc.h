@@ -23,7 +23,7 @@
 #include <linux/ffclock.h>
 #include <linux/ffclock_math.h>
 
-#include "tap.h"
+#include "../../tap.h"
 
 #define NSEC_PER_SEC	1000000000LL
 #define FFC_SYSFS	"/sys/kernel/ffclock/"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * TAP for C tests in the guest.
+ * TAP for tests in C.
  *
  *	plan(3);			announce; first
+ *	plan_later();			or this: finish() counts and tells
  *	ok(x == 1, "x is %d", x);	a point
  *	skip("text", "why");		a point not tested
  *	diag("x = %d", x);		a comment line
@@ -12,8 +13,8 @@
  *
  * From one thread only: others report through the data they share with it.
  */
-#ifndef _GUEST_TAP_H
-#define _GUEST_TAP_H
+#ifndef _SELFTESTS_TAP_H
+#define _SELFTESTS_TAP_H
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -29,6 +30,13 @@ static TAP_UNUSED void plan(int n)
 	tap_planned = n;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("TAP version 13\n1..%d\n", n);
+}
+
+static TAP_UNUSED void plan_later(void)
+{
+	tap_planned = -1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("TAP version 13\n");
 }
 
 static TAP_UNUSED __attribute__((format(printf, 1, 2))) void diag(const char *fmt, ...)
@@ -83,8 +91,13 @@ static TAP_UNUSED __attribute__((noreturn, format(printf, 1, 2))) void bail(cons
 
 static TAP_UNUSED int finish(void)
 {
+	if (tap_planned < 0) {
+		tap_planned = tap_count;
+		printf("1..%d\n", tap_count);
+		diag("%d tests, %d failed", tap_count, tap_failed);
+	}
 	fflush(stdout);
 	return tap_failed || tap_count != tap_planned;
 }
 
-#endif /* _GUEST_TAP_H */
+#endif /* _SELFTESTS_TAP_H */

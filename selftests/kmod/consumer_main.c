@@ -13,15 +13,13 @@
  *	stress stop
  *	unstable	have the kernel mark the TSC as unstable, for good
  */
-#include <linux/debugfs.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
 #include <asm/tsc.h>
 
 #include "consumer.h"
+#include "run_file.h"
 
 /* Most rounds of anything: bounds the time of one write() */
 #define CONSUMER_MAX	10000000
@@ -37,7 +35,6 @@ static const struct consumer_command {
 	{ "tick",	consumer_tick_run,	consumer_tick_show },
 };
 
-static DEFINE_MUTEX(consumer_mutex);
 static void (*consumer_last)(struct seq_file *m);
 
 static int consumer_command(const char *text)
@@ -68,57 +65,26 @@ static int consumer_command(const char *text)
 	return -EINVAL;
 }
 
-static ssize_t run_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+static void consumer_show(struct seq_file *m)
 {
-	char text[64];
-	int ret;
-
-	if (count >= sizeof(text))
-		return -EINVAL;
-	if (copy_from_user(text, buf, count))
-		return -EFAULT;
-	text[count] = '\0';
-	mutex_lock(&consumer_mutex);
-	ret = consumer_command(strim(text));
-	mutex_unlock(&consumer_mutex);
-	return ret ?: count;
-}
-
-static int run_show(struct seq_file *m, void *unused)
-{
-	mutex_lock(&consumer_mutex);
 	if (consumer_last)
 		consumer_last(m);
-	mutex_unlock(&consumer_mutex);
-	return 0;
 }
 
-static int run_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, run_show, NULL);
-}
-
-static const struct file_operations run_fops = {
-	.owner		= THIS_MODULE,
-	.open		= run_open,
-	.read		= seq_read,
-	.write		= run_write,
-	.llseek		= seq_lseek,
-	.release	= single_release,
+static struct run_file consumer_run = {
+	.command	= consumer_command,
+	.show		= consumer_show,
 };
-
-static struct dentry *consumer_dir;
 
 static int __init consumer_init(void)
 {
-	consumer_dir = debugfs_create_dir("ffclock_consumer", NULL);
-	debugfs_create_file("run", 0600, consumer_dir, NULL, &run_fops);
+	run_file_create(&consumer_run, "ffclock_consumer");
 	return 0;
 }
 
 static void __exit consumer_exit(void)
 {
-	debugfs_remove(consumer_dir);
+	run_file_remove(&consumer_run);
 	consumer_stress_stop();
 }
 

@@ -18,23 +18,20 @@
  *			from a torn register: alternately our own and the core's
  *	idle MS		one reading every 100 ms for so long; CPUs sleep in between
  */
-#include <linux/debugfs.h>
 #include <linux/delay.h>
 #include <linux/ffclock.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/sched.h>
-#include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/timekeeping.h>
-#include <linux/uaccess.h>
 
 #include "ffclock_fakecs.h"
+#include "run_file.h"
 
 /* What is left between half the mask and the largest step by hand */
 #define WRAPS_MARGIN	65536
@@ -69,7 +66,6 @@ struct wraps_result {
 
 static struct wraps_result wraps_result;
 static DEFINE_SPINLOCK(wraps_lock);		/* wraps_result */
-static DEFINE_MUTEX(wraps_mutex);		/* one command at a time */
 
 static void wraps_compare(void)
 {
@@ -210,7 +206,7 @@ static void wraps_glitch(u64 n)
 	}
 }
 
-static int wraps_command(char *text)
+static int wraps_command(const char *text)
 {
 	struct wraps_result *r = &wraps_result;
 	unsigned long long n;
@@ -259,62 +255,31 @@ static int wraps_command(char *text)
 	return ret;
 }
 
-static ssize_t run_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
-{
-	char text[64];
-	int ret;
-
-	if (count >= sizeof(text))
-		return -EINVAL;
-	if (copy_from_user(text, buf, count))
-		return -EFAULT;
-	text[count] = '\0';
-	mutex_lock(&wraps_mutex);
-	ret = wraps_command(text);
-	mutex_unlock(&wraps_mutex);
-	return ret ?: count;
-}
-
-static int run_show(struct seq_file *m, void *unused)
+static void wraps_show(struct seq_file *m)
 {
 	const struct wraps_result *r = &wraps_result;
 
-	mutex_lock(&wraps_mutex);
 	seq_printf(m, "readings %llu\nbad %llu\nepochs %llu\ninexact %llu\nsteps %llu\nwraps %llu\n",
 		   r->readings, r->bad, r->epochs, r->inexact, r->steps, r->wraps);
 	seq_printf(m, "glitches %llu\nglitch_bad %llu\n", r->glitches, r->glitch_bad);
 	seq_printf(m, "interval %lld\nlo %lld\nhi %lld\n", r->readings ? r->hi - r->lo : -1,
 		   r->lo, r->hi);
-	mutex_unlock(&wraps_mutex);
-	return 0;
 }
 
-static int run_open(struct inode *inode, struct file *file)
-{
-	return single_open(file, run_show, NULL);
-}
-
-static const struct file_operations run_fops = {
-	.owner		= THIS_MODULE,
-	.open		= run_open,
-	.read		= seq_read,
-	.write		= run_write,
-	.llseek		= seq_lseek,
-	.release	= single_release,
+static struct run_file wraps_run = {
+	.command	= wraps_command,
+	.show		= wraps_show,
 };
-
-static struct dentry *wraps_dir;
 
 static int __init wraps_init(void)
 {
-	wraps_dir = debugfs_create_dir("ffclock_wraps", NULL);
-	debugfs_create_file("run", 0600, wraps_dir, NULL, &run_fops);
+	run_file_create(&wraps_run, "ffclock_wraps");
 	return 0;
 }
 
 static void __exit wraps_exit(void)
 {
-	debugfs_remove(wraps_dir);
+	run_file_remove(&wraps_run);
 }
 
 module_init(wraps_init);

@@ -23,32 +23,6 @@
 static int fd;
 static pid_t chronyd = -1, ffclockd = -1;
 
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f))
-		bail("%s: %s", path, strerror(errno));
-}
-
-static pid_t spawn(const char *log, char *const argv[])
-{
-	pid_t pid = fork();
-	int out;
-
-	if (pid < 0)
-		bail("fork: %s", strerror(errno));
-	if (pid)
-		return pid;
-	out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-	if (out >= 0) {
-		dup2(out, STDOUT_FILENO);
-		dup2(out, STDERR_FILENO);
-	}
-	execvp(argv[0], argv);
-	_exit(127);
-}
-
 static void start_chronyd(void)
 {
 	char *const argv[] = { "chronyd", "-x", "-d", "-f", DIR "chrony.conf", "-u", "root", NULL };
@@ -120,13 +94,9 @@ struct look {
 static struct look look(void)
 {
 	struct ffclock_snapshot s = ffc_snapshot(fd);
-	struct ffclock_reading r = {
-		.clock = FFCLOCK_UTC, .flags = FFCLOCK_READ_AT, .counter = s.counter,
-	};
+	struct ffclock_reading r = ffc_read_at(fd, FFCLOCK_UTC, s.counter);
 	struct look l;
 
-	if (ioctl(fd, FFCLOCK_IOC_READ, &r))
-		bail("READ: %s", strerror(errno));
 	l.error_ns = ffclock_time_to_ns(r.time) - s.realtime_ns;
 	l.bound_ns = r.bound_ns;
 	l.status = r.status;

@@ -92,28 +92,6 @@ static void serve(void)
 	}
 }
 
-static void put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	if (!f || fputs(text, f) < 0 || fclose(f))
-		bail("%s: %s", path, strerror(errno));
-}
-
-static pid_t spawn(const char *log, char *const argv[])
-{
-	pid_t pid = fork();
-	int out;
-
-	if (pid)
-		return pid;
-	out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
-	dup2(out, STDOUT_FILENO);
-	dup2(out, STDERR_FILENO);
-	execvp(argv[0], argv);
-	_exit(127);
-}
-
 static void start(void)
 {
 	char *const argv[] = { "ffclockd", "-c", CONF, "-d", NULL };

@@ -37,12 +37,8 @@ static int adjust(struct timex tx)
 
 static int64_t at(enum ffclock_id clock, uint64_t counter)
 {
-	struct ffclock_reading r = {
-		.clock = clock, .flags = FFCLOCK_READ_AT, .counter = counter,
-	};
+	struct ffclock_reading r = ffc_read_at(fd, clock, counter);
 
-	if (ioctl(fd, FFCLOCK_IOC_READ, &r))
-		bail("READ: %s", strerror(errno));
 	return r.time.sec * NSEC_PER_SEC + ffclock_frac_to_ns(r.time.frac);
 }
 

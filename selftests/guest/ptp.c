@@ -67,13 +67,8 @@ static void synchronise(int64_t ahead_ns, uint32_t stale_sec)
 static int64_t away_ns(void)
 {
 	struct ffclock_snapshot s = ffc_snapshot(fd);
-	struct ffclock_reading r = {
-		.clock = FFCLOCK_UTC, .flags = FFCLOCK_READ_AT, .counter = s.counter,
-	};
 
-	if (ioctl(fd, FFCLOCK_IOC_READ, &r))
-		bail("READ: %s", strerror(errno));
-	return ffclock_time_to_ns(r.time) - s.realtime_ns;
+	return ffclock_time_to_ns(ffc_read_at(fd, FFCLOCK_UTC, s.counter).time) - s.realtime_ns;
 }
 
 static int64_t ptp_ns(const struct ptp_clock_time *t)
@@ -209,24 +204,6 @@ static void test_values(void)
 		bad += now < pre - 1000 || now > post + 1000;
 	}
 	ok(!bad && !disordered, "extended offsets bracket the reading");
-}
-
-static pid_t spawn(const char *log, char *const argv[])
-{
-	pid_t pid = fork();
-	int out;
-
-	if (pid < 0)
-		bail("fork: %s", strerror(errno));
-	if (pid)
-		return pid;
-	out = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-	if (out >= 0) {
-		dup2(out, STDOUT_FILENO);
-		dup2(out, STDERR_FILENO);
-	}
-	execvp(argv[0], argv);
-	_exit(127);
 }
 
 static void follow(const char *who, const char *log, char *const argv[], int64_t ahead_ns)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What C tests of ffclock.ko share: the module, its devices and files, the
- * clocksource, estimates, random numbers.  Anything that cannot be had ends the
+ * What C tests of ffclock.ko share: files and programs, the module and its devices,
+ * the clocksource, estimates, random numbers.  Anything that cannot be had ends the
  * test with "Bail out!".
  */
 #ifndef _GUEST_FFC_H
@@ -68,6 +68,15 @@ static TAP_UNUSED int write_text(const char *path, const char *text)
 	return err;
 }
 
+/* The file, made anew, with this text */
+static TAP_UNUSED void put(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (!f || fputs(text, f) < 0 || fclose(f))
+		bail("cannot write %s: %s", path, strerror(errno));
+}
+
 static TAP_UNUSED uint64_t read_u64(const char *path)
 {
 	char buf[64];
@@ -81,6 +90,25 @@ static TAP_UNUSED int run(const char *command)
 {
 	fflush(stdout);
 	return system(command);
+}
+
+/* A program of the path, its output at the end of the file @log */
+static TAP_UNUSED pid_t spawn(const char *log, char *const argv[])
+{
+	pid_t pid = fork();
+	int out;
+
+	if (pid < 0)
+		bail("fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+	if (out >= 0) {
+		dup2(out, STDOUT_FILENO);
+		dup2(out, STDERR_FILENO);
+	}
+	execvp(argv[0], argv);
+	_exit(127);
 }
 
 /* Module -------------------------------------------------------------------- */
@@ -202,6 +230,18 @@ static TAP_UNUSED struct ffclock_estimate ffc_good_estimate(int fd)
 static TAP_UNUSED struct ffclock_reading ffc_read(int fd, enum ffclock_id clock)
 {
 	struct ffclock_reading r = { .clock = clock };
+
+	if (ioctl(fd, FFCLOCK_IOC_READ, &r))
+		bail("READ: %s", strerror(errno));
+	return r;
+}
+
+/* The same at a counter value */
+static TAP_UNUSED struct ffclock_reading ffc_read_at(int fd, enum ffclock_id clock, uint64_t counter)
+{
+	struct ffclock_reading r = {
+		.clock = clock, .flags = FFCLOCK_READ_AT, .counter = counter,
+	};
 
 	if (ioctl(fd, FFCLOCK_IOC_READ, &r))
 		bail("READ: %s", strerror(errno));

@@ -43,7 +43,7 @@ struct client {
 };
 
 struct control {
-	struct output		output;		/* first: see from_output() */
+	struct output		output;		/* first: see from_output(); not to be destroyed */
 	struct loop		*loop;
 	struct loop_fd		listener;
 	char			path[CONFIG_SOCKET_MAX];
@@ -97,18 +97,11 @@ static void on_broke(struct output *o, bool migration)
 	m->migrations += migration;
 }
 
-/* It is part of struct control, which has an owner */
-static void on_destroy(struct output *o)
-{
-	(void)o;
-}
-
 static const struct output_ops memory_ops = {
 	.name		= "control",
 	.update		= on_update,
 	.stamp		= on_stamp,
 	.broke		= on_broke,
-	.destroy	= on_destroy,
 };
 
 struct output *control_output(struct control *c)
@@ -134,20 +127,6 @@ static void drop(struct client *cl)
 static void on_idle(void *arg)
 {
 	drop(arg);
-}
-
-/* Watch for what is possible now: with an answer waiting no request is read */
-static bool watch(struct client *cl)
-{
-	int fd = cl->w.fd;
-
-	loop_del(cl->control->loop, &cl->w);
-	cl->w.fd = fd;
-	if (!loop_add(cl->control->loop, &cl->w, cl->out ? EPOLLOUT : EPOLLIN))
-		return true;
-	cl->w.fd = fd;
-	drop(cl);
-	return false;
 }
 
 static void answer(struct client *cl, struct json_object *o)
@@ -285,8 +264,10 @@ static void on_client(void *arg, uint32_t events)
 	loop_timer_set(cl->control->loop, &cl->idle, IDLE_NS);
 	if (!flush(cl) || !serve_buffered(cl))
 		return;
-	if (waited != !!cl->out)
-		watch(cl);
+	/* with an answer waiting no request is read */
+	if (waited != !!cl->out &&
+	    loop_change(cl->control->loop, &cl->w, cl->out ? EPOLLOUT : EPOLLIN))
+		drop(cl);
 }
 
 static void on_connect(void *arg, uint32_t events)

@@ -84,6 +84,14 @@ int loop_add(struct loop *loop, struct loop_fd *w, uint32_t events)
 	return 0;
 }
 
+int loop_change(struct loop *loop, struct loop_fd *w, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+
+	ev.data.ptr = w;
+	return epoll_ctl(loop->epfd, EPOLL_CTL_MOD, w->fd, &ev) ? -errno : 0;
+}
+
 void loop_del(struct loop *loop, struct loop_fd *w)
 {
 	int i;

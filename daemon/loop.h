@@ -54,6 +54,9 @@ void loop_free(struct loop *loop);
  */
 int loop_add(struct loop *loop, struct loop_fd *w, uint32_t events);
 
+/* Watch a descriptor that is watched for other events.  Return: 0; -errno: as before */
+int loop_change(struct loop *loop, struct loop_fd *w, uint32_t events);
+
 /* Stop watching; the caller closes the descriptor afterwards. No-op if not watched */
 void loop_del(struct loop *loop, struct loop_fd *w);
 

@@ -386,16 +386,6 @@ static bool add_output(struct output **list, struct output *o)
 	return true;
 }
 
-static void destroy_outputs(struct output *list)
-{
-	struct output *next;
-
-	for (; list; list = next) {
-		next = list->next;
-		list->ops->destroy(list);
-	}
-}
-
 /*
  * Those that tell others come last in the list's order of making, so first in it:
  * the kernel's clock and the system clock are up to date when they are told.
@@ -430,7 +420,7 @@ static bool make_outputs(struct daemon *d, struct output **list, bool *kernel)
 	return true;
 
 fail:
-	destroy_outputs(*list);
+	output_destroy_all(*list);
 	*list = NULL;
 	return false;
 }

@@ -39,7 +39,7 @@ struct listener {
 };
 
 struct metrics {
-	struct output		output;		/* first: see on_update() */
+	struct output		output;		/* first: see on_update(); not to be destroyed */
 	struct loop		*loop;
 	struct listener		listener[2];
 	struct http		client[CLIENTS_MAX];
@@ -64,17 +64,10 @@ static void on_broke(struct output *o, bool migration)
 	m->count.migrations += migration;
 }
 
-/* It is part of struct metrics, which has an owner */
-static void on_destroy(struct output *o)
-{
-	(void)o;
-}
-
 static const struct output_ops count_ops = {
 	.name		= "metrics",
 	.update		= on_update,
 	.broke		= on_broke,
-	.destroy	= on_destroy,
 };
 
 struct output *metrics_output(struct metrics *m)
@@ -186,8 +179,8 @@ static void flush(struct http *h)
 static void on_client(void *arg, uint32_t events)
 {
 	struct http *h = arg;
-	int code, fd;
 	ssize_t n;
+	int code;
 
 	if (h->out) {
 		flush(h);
@@ -205,11 +198,7 @@ static void on_client(void *arg, uint32_t events)
 	code = metrics_request(h->in, h->in_len);
 	if (!code)
 		return;
-	fd = h->w.fd;
-	loop_del(h->metrics->loop, &h->w);
-	h->w.fd = fd;
-	if (!answer(h, code) || loop_add(h->metrics->loop, &h->w, EPOLLOUT)) {
-		h->w.fd = fd;
+	if (!answer(h, code) || loop_change(h->metrics->loop, &h->w, EPOLLOUT)) {
 		drop(h);
 		return;
 	}

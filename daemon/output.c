@@ -8,6 +8,17 @@
 #define NSEC		INT64_C(1000000000)
 #define DAY_NS		(86400 * NSEC)
 
+void output_destroy_all(struct output *list)
+{
+	struct output *next;
+
+	for (; list; list = next) {
+		next = list->next;
+		if (list->ops->destroy)
+			list->ops->destroy(list);
+	}
+}
+
 int output_now(const struct output_clock *c, const struct counter_mark *m, int64_t *utc_ns,
 	       double *bound_ns)
 {

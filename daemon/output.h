@@ -51,7 +51,7 @@ struct output_update {
  * @broke: the counter broke: the last update is of a clock that is gone
  * @reload: the configuration is another one; it outlives the output.  Return: 0
  *	or -errno after an error message
- * @destroy: flush and free
+ * @destroy: flush and free; NULL: it is part of something that has an owner
  */
 struct output_ops {
 	const char	*name;
@@ -82,6 +82,9 @@ struct output_clock {
 	bool			have;
 	struct output_update	u;
 };
+
+/* Destroy all of a list */
+void output_destroy_all(struct output *list);
 
 /**
  * output_now() - UTC at a mark

@@ -417,16 +417,6 @@ static void free_peers(struct peer *peers, unsigned int n)
 	free(peers);
 }
 
-static void free_outputs(struct output *list)
-{
-	struct output *next;
-
-	for (; list; list = next) {
-		next = list->next;
-		list->ops->destroy(list);
-	}
-}
-
 void sync_free(struct sync *s)
 {
 	if (!s)
@@ -435,7 +425,7 @@ void sync_free(struct sync *s)
 	free_peers(s->peers, s->n_peers);
 	ens_free(s->ens);
 	free(s->cfg);
-	free_outputs(s->outputs);
+	output_destroy_all(s->outputs);
 	free(s);
 }
 
@@ -526,7 +516,7 @@ struct sync *sync_new(const struct config *cfg, struct counter *counter, struct 
 
 	if (!s) {
 		log_err("out of memory");
-		free_outputs(outputs);
+		output_destroy_all(outputs);
 		return NULL;
 	}
 	s->counter = counter;

@@ -375,9 +375,7 @@ static void client_write(struct client *cl)
 static void client_ready(void *arg, uint32_t events)
 {
 	struct client *cl = arg;
-	struct loop *loop = cl->c->h->loop;
 	ssize_t n;
-	int fd;
 
 	(void)events;
 	if (cl->answer) {
@@ -397,13 +395,8 @@ static void client_ready(void *arg, uint32_t events)
 		client_free(cl);
 		return;
 	}
-	fd = cl->watch.fd;
-	loop_del(loop, &cl->watch);
-	cl->watch.fd = fd;
-	if (loop_add(loop, &cl->watch, EPOLLOUT)) {
-		cl->watch.fd = fd;
+	if (loop_change(cl->c->h->loop, &cl->watch, EPOLLOUT))
 		client_free(cl);
-	}
 }
 
 static void connected(void *arg, uint32_t events)

@@ -24,6 +24,7 @@
 #include "control.h"
 #include "control_internal.h"
 #include "log.h"
+#include "pump.h"
 
 #define NSEC	INT64_C(1000000000)
 
@@ -94,20 +95,6 @@ static int on_reload(void *arg, char **said)
 	return reload_result;
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-/* Let the daemon run for @ms */
-static void pump(int ms)
-{
-	struct loop_timer t = { .cb = stop, .arg = loop };
-
-	loop_timer_set(loop, &t, ms * INT64_C(1000000));
-	assert_int_equal(loop_run(loop), 0);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -158,7 +145,7 @@ static ssize_t receive(int fd)
 			have += n;
 		if (have && got[have - 1] == '\n')
 			break;
-		pump(5);
+		pump(loop, 5);
 	}
 	got[have] = '\0';
 	return have;
@@ -281,11 +268,11 @@ static void test_pieces(void **state)
 	(void)state;
 	for (i = 0; i < 33; i++) {
 		assert_int_equal(send(fd, two + i, 1, 0), 1);
-		pump(1);
+		pump(loop, 1);
 	}
 	assert_true(recv(fd, got, sizeof(got), 0) < 0 && errno == EAGAIN);
 	assert_int_equal(send(fd, two + 33, strlen(two) - 33, 0), strlen(two) - 33);
-	pump(20);
+	pump(loop, 20);
 	assert_true(receive(fd) > 0);
 	assert_non_null(strstr(got, "\"sources\":["));
 	assert_non_null(strstr(got, "not one of"));
@@ -303,7 +290,7 @@ static void test_misbehaviour(void **state)
 	/* a line without end */
 	memset(junk, 'x', sizeof(junk));
 	assert_int_equal(send(fd, junk, sizeof(junk), 0), sizeof(junk));
-	pump(20);
+	pump(loop, 20);
 	assert_true(recv(fd, got, sizeof(got), 0) <= 0 && errno != EAGAIN);
 	close(fd);
 
@@ -312,7 +299,7 @@ static void test_misbehaviour(void **state)
 	for (i = 0, stuck = 0; i < 100000 && stuck < 50; i++, stuck++) {
 		if (send(fd, q, sizeof(q) - 1, MSG_NOSIGNAL) < 0) {
 			assert_int_equal(errno, EAGAIN);
-			pump(1);
+			pump(loop, 1);
 		} else {
 			stuck = 0;
 		}
@@ -322,9 +309,9 @@ static void test_misbehaviour(void **state)
 	/* a crowd: those beyond the limit are turned away, the others served */
 	for (i = 0; i < 40; i++) {
 		fds[i] = client();
-		pump(1);
+		pump(loop, 1);
 	}
-	pump(20);
+	pump(loop, 20);
 	for (i = 0; i < 40; i++)
 		open_ones += recv(fds[i], got, 1, 0) < 0 && errno == EAGAIN;
 	assert_int_equal(open_ones, 15);
@@ -334,7 +321,7 @@ static void test_misbehaviour(void **state)
 	for (i = 0; i < 40; i++)
 		close(fds[i]);
 	close(fd);
-	pump(20);
+	pump(loop, 20);
 	/* and when they are gone there is room again */
 	fd = client();
 	o = ask(fd, "{\"version\":1,\"command\":\"tracking\"}\n");
@@ -394,7 +381,7 @@ static void test_stranger(void **state)
 		_exit(0);
 	}
 	for (status = 0; !waitpid(pid, &status, WNOHANG);)
-		pump(5);
+		pump(loop, 5);
 	assert_int_equal(status, 0);
 	assert_int_equal(reloads, 0);
 }

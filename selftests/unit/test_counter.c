@@ -19,6 +19,7 @@
 #include "../../daemon/counter_user.c"
 
 #include "log.h"
+#include "put.h"
 
 /* CLOCK_MONOTONIC_RAW seen through a scale and an offset that tests change */
 static double bend_scale = 1;
@@ -209,18 +210,6 @@ static void test_clocksource(void **state)
 	assert_true(word_in("hpet tsc", "tsc"));
 	assert_false(word_in("tsc-early hpet", "tsc"));
 	assert_false(word_in("", "tsc"));
-}
-
-static void put(const char *dir, const char *file, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
 }
 
 static void test_tsc_lost(void **state)

@@ -20,6 +20,7 @@
 #include "kvm.h"
 #include "libvirt_xml.h"
 #include "maps.h"
+#include "put.h"
 #include "qemu_args.h"
 
 static void test_maps(void **state)
@@ -164,18 +165,6 @@ static void test_libvirt(void **state)
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (libvirt_parse(bad[i], strlen(bad[i]), &g))
 			fail_msg("taken: %s", bad[i]);
-}
-
-static void put(const char *dir, const char *name, const char *text)
-{
-	char path[300];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
 }
 
 static void make_dir(const char *dir, const char *name)

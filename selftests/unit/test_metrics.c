@@ -23,6 +23,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "metrics_text.h"
+#include "pump.h"
 
 static bool synced = true;
 static const struct config_source source = { .name = "a\"b\\c\nd" };
@@ -200,19 +201,6 @@ static void test_requests(void **state)
 	memset(junk, 'x', sizeof(junk));
 	assert_int_equal(metrics_request(junk, 4000), 0);
 	assert_int_equal(metrics_request(junk, 4096), 400);
-}
-
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-static void pump(struct loop *loop, int ms)
-{
-	struct loop_timer t = { .cb = stop, .arg = loop };
-
-	loop_timer_set(loop, &t, ms * INT64_C(1000000));
-	assert_int_equal(loop_run(loop), 0);
 }
 
 static int client(uint16_t port)

@@ -21,9 +21,9 @@
 #include <cmocka.h>
 
 #include "log.h"
-#include "loop.h"
 #include "ntp_packet.h"
 #include "output.h"
+#include "pump.h"
 #include "server_access.h"
 
 #define NSEC	INT64_C(1000000000)
@@ -55,19 +55,6 @@ static struct output_update update;
 static struct config cfg;
 static uint16_t port;
 static int sock;
-
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-static void pump(int ms)
-{
-	struct loop_timer t = { .cb = stop, .arg = loop };
-
-	loop_timer_set(loop, &t, ms * INT64_C(1000000));
-	assert_int_equal(loop_run(loop), 0);
-}
 
 static void connect_to(int family)
 {
@@ -148,7 +135,7 @@ static ssize_t ask(uint8_t first, size_t len)
 	q[2] = 6;
 	assert_int_equal(send(sock, q, len, 0), len);
 	for (i = 0; i < 10 && n < 0; i++) {
-		pump(5);
+		pump(loop, 5);
 		n = recv(sock, got, sizeof(got), 0);
 	}
 	return n;
@@ -284,9 +271,9 @@ static void test_limit(void **state)
 		uint8_t q[48] = { 0x23 };
 
 		assert_int_equal(send(sock, q, 48, 0), 48);
-		pump(1);
+		pump(loop, 1);
 	}
-	pump(20);
+	pump(loop, 20);
 	while (recv(sock, got, sizeof(got), 0) == 48) {
 		if (got[0] >> 6 == 3 && !got[1] && !memcmp(got + 12, "RATE", 4))
 			kisses++;

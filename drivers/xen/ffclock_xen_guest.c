@@ -264,11 +264,10 @@ static int ffx_store_read(struct ffclock_source *s, struct ffclock_host_time *t)
 	struct ffclock_record_line line;
 	struct ffclock_record r;
 	const char *how;
-	u32 epoch, asked;
 	u64 offset;
+	u32 epoch;
 	int ret;
 
-	ffclock_counter(&asked);
 	mutex_lock(&ffx_mutex);
 	ret = ffx_fetch(&r);
 	mutex_unlock(&ffx_mutex);
@@ -281,8 +280,6 @@ static int ffx_store_read(struct ffclock_source *s, struct ffclock_host_time *t)
 	ret = ffx_choose(&r, &line, &offset, &epoch, &how);
 	if (ret)
 		return ret;
-	if (epoch != asked)
-		return -EAGAIN;
 	t->counter = line.counter + offset;
 	t->utc = r.time;
 	t->bound_ns = r.maxerror_ns;

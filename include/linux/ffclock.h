@@ -74,6 +74,8 @@ void ffclock_disrupt(struct ffclock_detector *d);
  * @leap_change: a leap second pending at @leap_utc_sec, as in
  *	struct ffclock_estimate; 0: none
  * @leap_utc_sec: see there
+ * @epoch: the counter's epoch when the source was asked; filled in by ffclock, which
+ *	refuses an answer that another epoch has begun in (private)
  */
 struct ffclock_host_time {
 	u64			counter;
@@ -87,6 +89,7 @@ struct ffclock_host_time {
 	u32			period_shift;
 	s32			leap_change;
 	u64			leap_utc_sec;
+	u32			epoch;
 };
 
 /**
@@ -115,7 +118,6 @@ struct ffclock_source {
 int ffclock_register_source(struct ffclock_source *s);
 void ffclock_unregister_source(struct ffclock_source *s);
 int ffclock_source_news(struct ffclock_source *s, u32 follow_sec);
-int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec);
 bool ffclock_counter_of_tsc(u64 tsc, u64 *counter, u32 *epoch);
 bool ffclock_counter_over(const char *name, u64 *offset, u32 *epoch);
 void ffclock_notice(u64 vmclock_flags);

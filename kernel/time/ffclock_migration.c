@@ -269,15 +269,21 @@ static bool ffc_host_believable(const struct ffclock_host_time *t)
 	return ffclock_time_absdiff_ns(own, t->utc) <= READ_ONCE(ffc_tunables.max_tout_ns);
 }
 
-/* A source's answer, if it is within any range */
+/* A source's answer, if it is within any range and of one epoch */
 static int ffc_source_read(struct ffclock_source *s, struct ffclock_host_time *t)
 {
+	u32 before, after;
 	int ret;
 
 	memset(t, 0, sizeof(*t));
+	ffclock_counter(&before);
 	ret = s->read(s, t);
 	if (ret)
 		return ret;
+	ffclock_counter(&after);
+	if (before != after)
+		return -ESTALE;
+	t->epoch = after;
 	if (t->utc.sec <= 0 || t->utc.sec > FFC_MAX_SEC)
 		return -ERANGE;
 	if (t->bound_ns > FFC_SOURCE_BOUND_NS)
@@ -299,6 +305,8 @@ static int ffc_source_ask(struct ffclock_source *s, struct ffclock_host_time *t)
 		ret = ffc_source_read(s, &again);
 	if (ret)
 		return ret;
+	if (again.epoch != t->epoch)
+		return -ESTALE;
 
 	expect = ffc_host_at(t, again.counter);
 	apart = ffclock_time_absdiff_ns(expect, again.utc);
@@ -318,6 +326,9 @@ static struct ffclock_source *ffc_source_best(struct ffclock_host_time *t)
 	list_for_each_entry(s, &ffc_sources, node) {
 		int state = ffc_source_ask(s, t);
 
+		/* the epoch may have changed meanwhile */
+		if (state == -ESTALE)
+			state = ffc_source_ask(s, t);
 		WRITE_ONCE(s->state, state);
 		if (!state)
 			return s;
@@ -445,21 +456,16 @@ static void ffc_act_timeless(struct ffclock_migration *m)
 	trace_ffclock_migration(m);
 }
 
-/**
- * ffclock_follow_host() - take the host's time as our clocks' estimate
- * @t: the host's time
- * @next_update_sec: when it will be given again, 1..131072 s
- *
- * A dependent clock: synchronised as far as the host is, if it tells its rate;
- * in holdover at the nominal rate otherwise.
- *
- * Context: process or softirq.
- * Return: 0, or a negative errno as ffclock_set_estimate()
+/*
+ * Take the host's time as our clocks' estimate; it will be given again within
+ * @next_update_sec.  A dependent clock: synchronised as far as the host is, if it
+ * tells its rate; in holdover at the nominal rate otherwise.
  */
-int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec)
+static int ffc_follow_host(const struct ffclock_host_time *t, u32 next_update_sec)
 {
 	struct ffclock_estimate was, e = {
 		.counter = t->counter,
+		.epoch = t->epoch,
 		.time = t->utc,
 		.period = t->period,
 		.period_shift = t->period_shift,
@@ -475,7 +481,6 @@ int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec)
 	unsigned long flags;
 
 	ffclock_get_estimate(&was);
-	e.epoch = was.epoch;
 	e.tai_offset_sec = t->tai_offset_sec ?: was.tai_offset_sec;
 	if (t->period) {
 		if (t->synchronized)
@@ -492,7 +497,6 @@ int ffclock_follow_host(const struct ffclock_host_time *t, u32 next_update_sec)
 	}
 	return ffclock_set_estimate(&e);
 }
-EXPORT_SYMBOL_GPL(ffclock_follow_host);
 
 /**
  * ffclock_source_news() - a source tells the time, or tells another one
@@ -516,7 +520,7 @@ int ffclock_source_news(struct ffclock_source *s, u32 follow_sec)
 		if (!ret && !ffc_host_believable(&t))
 			ret = -ERANGE;
 		if (!ret && follow_sec)
-			ret = ffclock_follow_host(&t, follow_sec);
+			ret = ffc_follow_host(&t, follow_sec);
 		if (ret != -ESTALE)
 			break;
 	}
@@ -620,7 +624,7 @@ void ffc_migration_work(unsigned int events)
 		} else if (source) {
 			strscpy(m->source, source->name, sizeof(m->source));
 			if (ffc_host_believable(&host))
-				ffclock_follow_host(&host, FFC_ONCE_UPDATE_SEC);
+				ffc_follow_host(&host, FFC_ONCE_UPDATE_SEC);
 			else
 				WRITE_ONCE(source->state, -ERANGE);
 		} else if (ffc_own_estimate(&host)) {

@@ -49,6 +49,8 @@
  * @glitches: readings that came too early
  * @glitch_bad: after which the counter was off by more than such a reading
  * @wraps: of the mask
+ * @standstill: most that was counted between two looks of one task, which are meant
+ *	to be 100 ms apart at most
  */
 struct wraps_result {
 	s64	lo;
@@ -62,6 +64,7 @@ struct wraps_result {
 	u64	glitches;
 	u64	glitch_bad;
 	u64	wraps;
+	u64	standstill;
 };
 
 static struct wraps_result wraps_result;
@@ -96,10 +99,31 @@ static void wraps_compare(void)
 	spin_unlock(&wraps_lock);
 }
 
+/*
+ * Compare, and see how long this task was away since @last: a host may stop a
+ * virtual CPU for longer than a narrow counter takes to wrap, and then nobody counts
+ * that wrap, the timekeeping core neither.
+ */
+static void wraps_look(u64 *last)
+{
+	u64 now;
+
+	wraps_compare();
+	now = ffclock_fakecs_wide();
+	if (now - *last > READ_ONCE(wraps_result.standstill)) {
+		spin_lock(&wraps_lock);
+		wraps_result.standstill = max(wraps_result.standstill, now - *last);
+		spin_unlock(&wraps_lock);
+	}
+	*last = now;
+}
+
 static int wraps_reader(void *unused)
 {
+	u64 last = ffclock_fakecs_wide();
+
 	while (!kthread_should_stop()) {
-		wraps_compare();
+		wraps_look(&last);
 		cond_resched();
 	}
 	return 0;
@@ -243,8 +267,10 @@ static int wraps_command(const char *text)
 			msleep_interruptible(n);
 		wraps_readers_stop();
 	} else if (sscanf(text, "idle %llu", &n) == 1) {
+		u64 last = begin;
+
 		for (; n >= 100; n -= 100) {
-			wraps_compare();
+			wraps_look(&last);
 			msleep_interruptible(100);
 		}
 	} else {
@@ -261,7 +287,8 @@ static void wraps_show(struct seq_file *m)
 
 	seq_printf(m, "readings %llu\nbad %llu\nepochs %llu\ninexact %llu\nsteps %llu\nwraps %llu\n",
 		   r->readings, r->bad, r->epochs, r->inexact, r->steps, r->wraps);
-	seq_printf(m, "glitches %llu\nglitch_bad %llu\n", r->glitches, r->glitch_bad);
+	seq_printf(m, "glitches %llu\nglitch_bad %llu\nstandstill %llu\n", r->glitches,
+		   r->glitch_bad, r->standstill);
 	seq_printf(m, "interval %lld\nlo %lld\nhi %lld\n", r->readings ? r->hi - r->lo : -1,
 		   r->lo, r->hi);
 }

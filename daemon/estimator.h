@@ -93,6 +93,7 @@ enum ffe_status {
 #define FFE_EV_OUTLIER		(1u << 10) /* a lone contradicting stamp was discarded afterwards */
 #define FFE_EV_SHORT		(1u << 11) /* faster than the path allows; unused until it comes again */
 #define FFE_EV_MOVED		(1u << 12) /* a shorter path proves the clock off; it gave way */
+#define FFE_EV_DISAGREE		(1u << 13) /* the first exchanges cannot all be true; the bound covers both */
 
 /**
  * struct ffe_map - the clock as a function of the counter

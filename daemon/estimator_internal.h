@@ -282,11 +282,13 @@ struct ffe_path {
  *	at the believed rate [ns]: offset plus the request's delay
  * @in: server's departure time minus the reference map's at tf [ns]: offset
  *	minus the answer's delay
+ * @span: from ta to tf [s]
  * @var: variance of stamping [ns^2]
  */
 struct ffe_exchange {
 	double	dt;
 	double	rtt;
+	double	span;
 	double	out;
 	double	in;
 	double	var;
@@ -330,5 +332,72 @@ static inline double ffe_path_min_rtt(const struct ffe_path *p)
 {
 	return p->level.d[0] + p->level.d[1];
 }
+
+/* ---- what exchanges prove: estimator_proof.c ---- */
+
+/* Exchanges kept; when it is full every other one goes. */
+#define FFE_EDGES_KEPT	32
+/*
+ * Corners of the polygon.  A cut adds one at most, and most cut nothing away: five
+ * to ten are usual.  The newest exchanges cut first; what there is no room for is
+ * left out, and the polygon is a little larger than it could be.
+ */
+#define FFE_CORNERS	24
+
+/**
+ * struct ffe_edge - what one exchange proves
+ * @at: its tf, after the reference [s], <= 0
+ * @span: from ta to tf [s]
+ * @hi: most that the offset can have been at ta [ns]
+ * @lo: least that it can have been at tf [ns]
+ */
+struct ffe_edge {
+	double	at;
+	double	span;
+	double	hi;
+	double	lo;
+};
+
+/**
+ * struct ffe_corner - of the polygon of what can be true
+ * @x: offset at the reference [ns]
+ * @y: rate [ns/s]
+ */
+struct ffe_corner {
+	double	x;
+	double	y;
+};
+
+/**
+ * struct ffe_proof - what the first exchanges prove about offset and rate
+ * @on: the bound has to heed it
+ * @agreed: exchanges in a row that proved no more than is believed
+ * @y: middle of the possible rates [ns/s]
+ * @skew: how far from it they may be [ns/s]
+ * @edge: exchanges, @n of them, the newest last
+ * @corner: polygon at the reference, @corners of them in order
+ * @least: the bound's least since exchanges disagreed [ns]
+ * @doubt: exchanges until that is over
+ */
+struct ffe_proof {
+	bool			on;
+	unsigned int		agreed;
+	double			y;
+	double			skew;
+	struct ffe_edge		edge[FFE_EDGES_KEPT];
+	unsigned int		n;
+	struct ffe_corner	corner[FFE_CORNERS];
+	unsigned int		corners;
+	double			least;
+	unsigned int		doubt;
+};
+
+void ffe_proof_start(struct ffe_proof *p, double y, double skew);
+void ffe_proof_move(struct ffe_proof *p, double dt, double dx);
+bool ffe_proof_add(struct ffe_proof *p, const struct ffe_exchange *e, double y,
+		   const struct ffe_belief *b);
+double ffe_proof_bound(const struct ffe_proof *p, const struct ffe_belief *b,
+		       double age);
+double ffe_proof_rate(const struct ffe_proof *p, const struct ffe_belief *b);
 
 #endif /* FFCLOCKD_ESTIMATOR_INTERNAL_H */

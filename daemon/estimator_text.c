@@ -35,7 +35,7 @@ char *ffe_events_print(uint32_t events, char *buf, size_t len)
 	static const char *const names[] = {
 		"rejected", "first", "downshift", "upshift", "asym-held",
 		"suspect", "jump", "restart", "congested", "holdover-end",
-		"outlier", "short", "moved",
+		"outlier", "short", "moved", "disagree",
 	};
 	size_t at = 0;
 	unsigned int i;

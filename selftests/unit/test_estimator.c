@@ -336,6 +336,131 @@ static void test_bank_positive(void **state)
 	}
 }
 
+/* ---- proof ---- */
+
+/* An exchange of a straight line x0 + y t, its reference at tf. */
+static struct ffe_exchange line_exchange(double x, double y, double out_ns, double in_ns)
+{
+	struct ffe_exchange e = {
+		.rtt = out_ns + in_ns, .span = (out_ns + in_ns) / 1e9, .var = 2500,
+		.in = x - in_ns,
+	};
+
+	/* as exchange_of() does: carried to tf at the believed rate, 0 here */
+	e.out = x - y * e.span + out_ns;
+	return e;
+}
+
+/*
+ * Random lines met by random exchanges: the truth always is in the polygon, now
+ * and later, in any direction of the belief; and the polygon is no larger than
+ * each exchange alone makes it.
+ */
+static void test_proof(void **state)
+{
+	int i, j;
+
+	(void)state;
+	rng_state = 20;
+	for (i = 0; i < 2000; i++) {
+		double x = 1e9 * (uniform() - 0.5), y = 2e6 * (uniform() - 0.5);
+		double scale = pow(10, 3 + 5 * uniform());
+		struct ffe_proof p;
+
+		ffe_proof_start(&p, 0, 1e6);
+		for (j = 0; j < 100; j++) {
+			double dt = pow(10, 3 * uniform() - 1), shift = 1e6 * (uniform() - 0.5);
+			struct ffe_belief b = { .q2 = 1 };
+			struct ffe_exchange e;
+			double age;
+
+			ffe_proof_move(&p, dt, 0);
+			x += y * dt;
+			/* the reference map may move as well */
+			ffe_proof_move(&p, 0, shift);
+			x -= shift;
+			e = line_exchange(x, y, -scale * log(uniform()), -scale * log(uniform()));
+			b.x = x + 10 * scale * (uniform() - 0.5);
+			b.y = y + 1e5 * (uniform() - 0.5);
+			assert_true(ffe_proof_add(&p, &e, 0, &b));
+			for (age = 0; age < 100; age = 2 * age + 1)
+				assert_true(fabs(x - b.x + (y - b.y) * age) <=
+					    ffe_proof_bound(&p, &b, age) * (1 + 1e-9));
+			assert_true(fabs(y - b.y) <= ffe_proof_rate(&p, &b) * (1 + 1e-9));
+			assert_true(ffe_proof_bound(&p, &b, 0) <=
+				    fmax(fabs(e.in - b.x), fabs(e.out - b.x)) +
+				    1.1e6 * e.span + 1000);
+		}
+		/* a hundred of them know the rate, too */
+		assert_true(ffe_proof_rate(&p, &(struct ffe_belief){ .y = y }) < 2e6);
+		ffe_proof_start(&p, 0, 1e6);
+		assert_true(ffe_proof_bound(&p, &(struct ffe_belief){ .x = x }, 1) == 0);
+	}
+}
+
+/* Exchanges that exclude each other: said, and the bound holds both. */
+static void test_proof_disagree(void **state)
+{
+	struct ffe_exchange good = line_exchange(0, 0, 1e6, 1e6);
+	struct ffe_exchange bad = line_exchange(5e9, 0, 1e6, 1e6);
+	struct ffe_belief b = { .x = 5e5 };
+	struct ffe_proof p;
+	double bound;
+
+	(void)state;
+	ffe_proof_start(&p, 0, 1e6);
+	assert_true(ffe_proof_add(&p, &good, 0, &b));
+	bound = ffe_proof_bound(&p, &b, 0);
+	assert_true(bound >= 1.5e6 && bound < 1.6e6);
+	ffe_proof_move(&p, 1, 0);
+	bound = ffe_proof_bound(&p, &b, 0);
+	/* a second at 1000 ppm either way */
+	assert_true(bound >= 2.5e6 && bound < 2.6e6);
+	assert_false(ffe_proof_add(&p, &bad, 0, &b));
+	assert_true(ffe_proof_bound(&p, &b, 0) > 4.9e9);
+	/* with the clock there the old one still counts */
+	b.x = 5e9;
+	assert_true(ffe_proof_bound(&p, &b, 0) >= bound);
+	/* nothing is asked of it where the time came from elsewhere */
+	p.on = false;
+	assert_true(ffe_proof_add(&p, &good, 0, &b));
+	assert_true(ffe_proof_bound(&p, &b, 0) == 0 && ffe_proof_rate(&p, &b) == 0);
+}
+
+/*
+ * Two slow exchanges, one-sided each way, then nothing but slow ones: the clock
+ * may be anywhere in what they leave, and the bound says so.
+ */
+static void test_proof_map(void **state)
+{
+	struct ffe *f = new_ffe(1);
+	struct world w = lan;
+	struct ffe_map m;
+	int i, way;
+
+	(void)state;
+	rng_state = 21;
+	for (i = 0; i < 60; i++) {
+		struct ffe_stamp s = { .stratum = 1, .precision = -24 };
+		/* from 2 to 40 ms in one direction, 0.1 ms in the other */
+		int64_t slow = 2000000 + (int64_t)(uniform() * 38e6);
+
+		w.t += 1000000000;
+		way = (int)(rng() & 1);
+		s.ta = world_raw(&w);
+		w.t += way ? slow : 100000;
+		s.tb = s.te = EPOCH + w.t;
+		w.t += way ? 100000 : slow;
+		s.tf = world_raw(&w);
+		ffe_process(f, &s, &m);
+		assert_true(fabs(world_error(&w, &m)) <= m.bound_ns);
+		/* no more than the exchange itself allows */
+		if (i == 0)
+			assert_true(m.bound_ns < 1.1 * (double)slow);
+	}
+	free(f);
+}
+
 /* ---- contract ---- */
 
 static void test_config(void **state)
@@ -842,6 +967,9 @@ int main(void)
 		cmocka_unit_test(test_box_extremes),
 		cmocka_unit_test(test_bank_predict),
 		cmocka_unit_test(test_bank_positive),
+		cmocka_unit_test(test_proof),
+		cmocka_unit_test(test_proof_disagree),
+		cmocka_unit_test(test_proof_map),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_first),
 		cmocka_unit_test(test_reject),

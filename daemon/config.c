@@ -111,6 +111,7 @@ static void opt_maxsources(struct conffile *f, struct source_line *l, const char
 #define FOR_NTP		(1u << 0)
 #define FOR_POOL	(1u << 1)
 #define FOR_PHC		(1u << 2)
+#define FOR_VMCLOCK	(1u << 3)
 #define FOR_ALL		~0u
 
 #define FLAG(member)	NULL, offsetof(struct config_source, member)
@@ -141,7 +142,7 @@ static const struct source_option {
 	{ "maxsources",	FOR_POOL,		"N",		opt_maxsources, 0 },
 	{ "tai",	FOR_PHC,		NULL,		FLAG(tai) },
 	{ "basic",	FOR_PHC,		NULL,		FLAG(phc_basic) },
-	{ "error",	FOR_PHC,		"SECONDS",	opt_error, 0 },
+	{ "error",	FOR_PHC | FOR_VMCLOCK,	"SECONDS",	opt_error, 0 },
 	{ "prefer",	FOR_ALL,		NULL,		FLAG(prefer) },
 	{ "trust",	FOR_ALL,		NULL,		FLAG(trust) },
 	{ "noselect",	FOR_ALL,		NULL,		FLAG(noselect) },
@@ -275,24 +276,41 @@ static void key_server(struct conffile *f)
 }
 
 /* Sources that are devices of this machine: cheap to ask, so asked often */
-static void key_phc(struct conffile *f)
+static void key_device(struct conffile *f, struct source_line *l)
 {
-	struct source_line l = { .options = FOR_PHC, .count = 1 };
+	const char *key = f->word[0];
 	int before = f->errors;
 	char known[KNOWN_MAX];
 
-	l.s.kind = CONFIG_SOURCE_PHC;
-	l.s.line = f->line;
-	l.s.minpoll = CONFIG_PHC_MINPOLL;
-	l.s.maxpoll = CONFIG_PHC_MAXPOLL;
+	l->count = 1;
+	l->s.line = f->line;
+	l->s.minpoll = CONFIG_PHC_MINPOLL;
+	l->s.maxpoll = CONFIG_PHC_MAXPOLL;
 	if (f->n < 2) {
-		conffile_complain(f, "phc: the device is missing: phc DEVICE [OPTION...]; "
-				  "options: %s", known_options(l.options, known));
+		conffile_complain(f, "%s: the device is missing: %s DEVICE [OPTION...]; "
+				  "options: %s", key, key, known_options(l->options, known));
 		return;
 	}
-	if (conffile_path(f, "phc", f->word[1], l.s.name, sizeof(l.s.name)) &&
-	    parse_source_options(f, &l))
-		add_source(f, &l, before);
+	if (conffile_path(f, key, f->word[1], l->s.name, sizeof(l->s.name)) &&
+	    parse_source_options(f, l))
+		add_source(f, l, before);
+}
+
+static void key_phc(struct conffile *f)
+{
+	struct source_line l = { .options = FOR_PHC, .s.kind = CONFIG_SOURCE_PHC };
+
+	key_device(f, &l);
+}
+
+static void key_vmclock(struct conffile *f)
+{
+	struct source_line l = {
+		.options = FOR_VMCLOCK, .s.kind = CONFIG_SOURCE_VMCLOCK,
+		.s.error_ns = CONFIG_VMCLOCK_ERROR_NS,
+	};
+
+	key_device(f, &l);
 }
 
 static void key_pool(struct conffile *f)
@@ -383,6 +401,7 @@ static const struct conffile_key keys[] = {
 	{ "server",	NULL,					key_server,	true },
 	{ "pool",	NULL,					key_pool,	true },
 	{ "phc",	NULL,					key_phc,	true },
+	{ "vmclock",	NULL,					key_vmclock,	true },
 	/* these two: in the order of their enums */
 	{ "counter",	"auto, device, tsc, monotonic_raw",	key_counter,	false },
 	{ "output",	"auto, kernel, none",			key_output,	false },
@@ -426,8 +445,8 @@ int config_parse(struct config *cfg, const char *text, size_t len, const char *n
 	config_defaults(cfg);
 	conffile_parse(&f, text, len);
 	if (!cfg->n_sources && !f.errors)
-		conffile_complain(&f, "no source of time: add a line 'server HOST' or "
-				  "'phc DEVICE'");
+		conffile_complain(&f, "no source of time: add a line 'server HOST', 'phc DEVICE' or "
+				  "'vmclock DEVICE'");
 	if (cfg->min_sources > cfg->n_sources && !f.errors)
 		conffile_complain(&f, "minsources %u, but there are only %zu sources",
 				  cfg->min_sources, cfg->n_sources);

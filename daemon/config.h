@@ -32,6 +32,9 @@
 #define CONFIG_PHC_MINPOLL	0
 #define CONFIG_PHC_MAXPOLL	4
 
+/* VMClock: what the time is off by at most where the page does not tell: a second, in ns */
+#define CONFIG_VMCLOCK_ERROR_NS	1000000000U
+
 /* Addresses of a pool to use, if there are as many: three outvote a liar, and one to spare */
 #define CONFIG_POOL_SOURCES	4
 
@@ -105,6 +108,7 @@ struct config_access {
 enum config_source_kind {
 	CONFIG_SOURCE_NTP,
 	CONFIG_SOURCE_PHC,
+	CONFIG_SOURCE_VMCLOCK,
 };
 
 /**
@@ -125,7 +129,8 @@ enum config_source_kind {
  * @nts_ca: NTP: file of certificate authorities; empty: the system's
  * @tai: PHC: it tells TAI
  * @phc_basic: PHC: the plainest way of reading it only
- * @error_ns: PHC: bound of its own error [ns]
+ * @error_ns: PHC: bound of its own error; VMClock: the same where the page tells none
+ *	[ns]
  * @pool: NTP: one of several addresses of @name, none of which serves two sources
  */
 struct config_source {

@@ -120,16 +120,25 @@ int counter_invert(struct counter *c, const struct counter_mark *a, const struct
 	return 0;
 }
 
+static void calibrate_again(struct counter *c)
+{
+	if (counter_calibrate(c))
+		log_warn("counter %s: cannot measure its period after the break, keeping %.6f ns",
+			 c->ops->name, c->period_ns);
+}
+
 unsigned int counter_check(struct counter *c, char *why, size_t why_len)
 {
 	unsigned int ev = c->ops->check(c, why, why_len);
-	int err;
 
-	if (!ev)
-		return 0;
-	err = counter_calibrate(c);
-	if (err)
-		log_warn("counter %s: cannot measure its period after the break, keeping %.6f ns",
-			 c->ops->name, c->period_ns);
+	if (ev)
+		calibrate_again(c);
 	return ev;
+}
+
+void counter_broke(struct counter *c)
+{
+	if (c->ops->broke)
+		c->ops->broke(c);
+	calibrate_again(c);
 }

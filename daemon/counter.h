@@ -101,4 +101,13 @@ int counter_invert(struct counter *c, const struct counter_mark *a, const struct
  */
 unsigned int counter_check(struct counter *c, char *why, size_t why_len);
 
+/**
+ * counter_broke() - somebody else knows that the counter is another one now
+ * @c: counter
+ *
+ * A counter of user space begins a new epoch; the device's are the kernel's to begin.
+ * The nominal period is measured again.
+ */
+void counter_broke(struct counter *c);
+
 #endif /* FFCLOCKD_COUNTER_H */

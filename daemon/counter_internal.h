@@ -11,6 +11,7 @@
  * @mark: as counter_mark()
  * @invert: as counter_invert(); the marks are of one epoch
  * @check: as counter_check()
+ * @broke: begins a new epoch; NULL where somebody else does
  * @close: frees what its open function allocated
  */
 struct counter_ops {
@@ -20,6 +21,7 @@ struct counter_ops {
 				  const struct counter_mark *b, int64_t realtime_ns,
 				  uint64_t *value, uint32_t *err_ns);
 	unsigned int	(*check)(struct counter *c, char *why, size_t why_len);
+	void		(*broke)(struct counter *c);
 	void		(*close)(struct counter *c);
 };
 

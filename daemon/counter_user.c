@@ -266,6 +266,15 @@ static bool tsc_lost(struct counter_user *u, char *why, size_t why_len)
 	return true;
 }
 
+static void user_broke(struct counter *c)
+{
+	struct counter_user *u = (struct counter_user *)c;
+
+	u->epoch++;
+	u->slope = c->period_ns;
+	u->have_last = false;
+}
+
 static unsigned int user_check(struct counter *c, char *why, size_t why_len)
 {
 	struct counter_user *u = (struct counter_user *)c;
@@ -286,10 +295,8 @@ static unsigned int user_check(struct counter *c, char *why, size_t why_len)
 		if (span >= SLOPE_MIN_NS && llabs(m.step_ns - u->last.step_ns) <= STEP_NS)
 			u->slope = (double)span / (double)(m.value - u->last.value);
 	}
-	if (b) {
-		u->epoch++;
-		u->slope = c->period_ns;
-	}
+	if (b)
+		user_broke(c);
 	u->last = m;
 	u->last.epoch = u->epoch;
 	u->suspended_ns = suspended;
@@ -308,6 +315,7 @@ static const struct counter_ops raw_ops = {
 	.mark	= user_mark,
 	.invert	= user_invert,
 	.check	= user_check,
+	.broke	= user_broke,
 	.close	= user_close,
 };
 
@@ -351,6 +359,7 @@ static const struct counter_ops tsc_ops = {
 	.mark	= user_mark,
 	.invert	= user_invert,
 	.check	= user_check,
+	.broke	= user_broke,
 	.close	= user_close,
 };
 

@@ -11,6 +11,7 @@ typedef struct source *(*source_maker)(const struct config_source *cfg, struct c
 static const source_maker makers[] = {
 	[CONFIG_SOURCE_NTP]	= source_ntp_new,
 	[CONFIG_SOURCE_PHC]	= source_phc_new,
+	[CONFIG_SOURCE_VMCLOCK]	= source_vmclock_new,
 };
 
 struct source *source_new(const struct config_source *cfg, struct counter *counter,

@@ -41,6 +41,8 @@ struct source_stamp {
  * @stamp: a comparison was made
  * @moved: the source now is another one (address): its path is unknown
  * @missed: no usable comparison came of the last attempt
+ * @broke: the counter is another one now, as the source knows (a new disruption
+ *	marker), with a sentence for the log; restarts all sources, the caller too
  * @clock: the clock of all sources at a reading of the counter, for sources
  *	that know a part of the time only (a pulse, but not which second it
  *	begins).  Return: 0, -EAGAIN while there is none, -ESTALE if @epoch is
@@ -53,6 +55,7 @@ struct source_sink {
 	void	(*stamp)(void *arg, const struct source_stamp *st);
 	void	(*moved)(void *arg);
 	void	(*missed)(void *arg);
+	void	(*broke)(void *arg, const char *why);
 	int	(*clock)(void *arg, uint64_t counter, uint32_t epoch, struct ffe_map *map);
 	void	*arg;
 };
@@ -133,5 +136,9 @@ struct source *source_ntp_new(const struct config_source *cfg, struct counter *c
 /* A PTP hardware clock.  Return: as source_new(); NULL only when out of memory */
 struct source *source_phc_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink);
+
+/* A VMClock page.  Return: as source_new(); NULL only when out of memory */
+struct source *source_vmclock_new(const struct config_source *cfg, struct counter *counter,
+				  struct loop *loop, const struct source_sink *sink);
 
 #endif /* FFCLOCKD_SOURCE_H */

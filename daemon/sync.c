@@ -392,6 +392,19 @@ static void on_missed(void *arg)
 		publish_now(p->sync);
 }
 
+static void on_broke(void *arg, const char *why)
+{
+	struct sync *s = ((struct peer *)arg)->sync;
+	uint32_t epoch = s->epoch;
+
+	/* the counter may know by itself: then all is done */
+	sync_check_counter(s);
+	if (s->epoch != epoch)
+		return;
+	counter_broke(s->counter);
+	start_over(s, FFE_RESTART_MIGRATION, why);
+}
+
 static int on_clock(void *arg, uint64_t counter, uint32_t epoch, struct ffe_map *map)
 {
 	struct peer *p = arg;
@@ -437,8 +450,8 @@ static int add_peer(struct sync *s, const struct config_source *cfg, const struc
 	};
 	struct peer *p = &s->peers[s->n_peers++];
 	struct source_sink sink = {
-		.stamp = on_stamp, .moved = on_moved, .missed = on_missed, .clock = on_clock,
-		.arg = p,
+		.stamp = on_stamp, .moved = on_moved, .missed = on_missed, .broke = on_broke,
+		.clock = on_clock, .arg = p,
 	};
 	struct ffe_prior prior;
 	int err;

@@ -207,6 +207,15 @@ static void test_refusals(void **state)
 	assert_false(cfg.sources[0].tai || cfg.sources[0].phc_basic || cfg.sources[0].error_ns);
 	assert_true(cfg.sources[1].tai && cfg.sources[1].phc_basic && cfg.sources[1].prefer);
 	assert_int_equal(cfg.sources[1].error_ns, 1000);
+	assert_int_equal(parse("vmclock /dev/vmclock0\nvmclock /v error 0.25 maxpoll 6 trust"), 0);
+	assert_int_equal(cfg.sources[0].kind, CONFIG_SOURCE_VMCLOCK);
+	assert_int_equal(cfg.sources[0].error_ns, CONFIG_VMCLOCK_ERROR_NS);
+	assert_int_equal(cfg.sources[0].maxpoll, 4);
+	assert_true(cfg.sources[1].error_ns == 250000000 && cfg.sources[1].trust);
+	assert_int_equal(cfg.sources[1].maxpoll, 6);
+	refuse("vmclock", "f:1: vmclock: the device is missing", "error SECONDS");
+	refuse("vmclock vmclock0", "f:1: ", "absolute path");
+	refuse("vmclock /dev/vmclock0 tai", "f:1: ", "unknown option 'tai'");
 	refuse("phc", "f:1: ", "device is missing");
 	refuse("phc ptp0", "f:1: ", "absolute path");
 	refuse("phc /dev/ptp0 port 5", "unknown option 'port'", "tai, basic");
@@ -215,7 +224,7 @@ static void test_refusals(void **state)
 	refuse("pool a tai", "ntsnotime, maxsources N, prefer", "f:1: ");
 	refuse("phc /a nts", "known: minpoll N, maxpoll N, tai, basic, error SECONDS, prefer, trust, "
 	       "noselect\n", "f:1: ");
-	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, counter, ",
+	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, vmclock, counter, ",
 	       "ratelimit, shm, sock, metrics\n");
 	refuse("phc /dev/ptp0 error 2", "error", "from 0 to 1");
 	refuse("phc /dev/ptp0\nphc /dev/ptp0", "f:2: ", "already on line 1");

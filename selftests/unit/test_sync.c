@@ -73,6 +73,15 @@ unsigned int counter_check(struct counter *c, char *why, size_t why_len)
 	return ev;
 }
 
+static bool kernel_owns_epochs;
+
+void counter_broke(struct counter *c)
+{
+	(void)c;
+	if (!kernel_owns_epochs)
+		epoch++;
+}
+
 const char *counter_name(const struct counter *c)
 {
 	(void)c;
@@ -666,6 +675,42 @@ static void test_break(void **state)
 	assert_int_equal(notes, 2);
 }
 
+/* A source that knows of a break (VMClock's marker), before the counter or after it */
+static void test_told_break(void **state)
+{
+	(void)state;
+	begin(2);
+	rounds(40);
+	moves = 0;
+	counter_off -= 300000000;
+	fakes[0]->base.sink.broke(fakes[0]->base.sink.arg, "the marker says so");
+	assert_int_equal(notes, 1);
+	assert_int_equal(fakes[0]->restarts, 1);
+	assert_int_equal(fakes[1]->restarts, 1);
+	rounds(2);
+	assert_int_equal(last.epoch, 2);
+	assert_true(moves >= 1 && llabs(error_ns()) <= (int64_t)last.map.bound_ns);
+
+	/* the counter has noticed, and nobody has looked yet: once is enough */
+	rounds(40);
+	epoch = 3;
+	pending_break = COUNTER_EV_EPOCH | COUNTER_EV_MIGRATION;
+	fakes[1]->base.sink.broke(fakes[1]->base.sink.arg, "the marker says so");
+	assert_int_equal(notes, 2);
+	assert_int_equal(fakes[0]->restarts, 2);
+	assert_int_equal(epoch, 3);
+
+	/* a counter whose epochs are the kernel's: all begins anew in the same one */
+	rounds(40);
+	kernel_owns_epochs = true;
+	fakes[1]->base.sink.broke(fakes[1]->base.sink.arg, "the marker says so");
+	kernel_owns_epochs = false;
+	assert_int_equal(notes, 3);
+	assert_int_equal(fakes[0]->restarts, 3);
+	rounds(2);
+	assert_true(last.epoch == 3 && llabs(error_ns()) <= (int64_t)last.map.bound_ns);
+}
+
 /* Through a leap second at the end of this month, @change +1 or -1 */
 static void leap(int change, bool applied)
 {
@@ -752,6 +797,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_jumps, end),
 		cmocka_unit_test_teardown(test_distance, end),
 		cmocka_unit_test_teardown(test_break, end),
+		cmocka_unit_test_teardown(test_told_break, end),
 		cmocka_unit_test_teardown(test_leap_insert, end),
 		cmocka_unit_test_teardown(test_leap_delete, end),
 		cmocka_unit_test_teardown(test_leap_false, end),

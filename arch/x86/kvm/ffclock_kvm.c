@@ -8,7 +8,7 @@
  * the guest asks, to which kvm-clock's system time is added.
  *
  * One detector: the host sets PVCLOCK_GUEST_STOPPED on the kvm-clock page when it
- * lets a paused guest go on.
+ * lets a paused guest go on, and writes another line of kvm-clock over the TSC.
  */
 #include <linux/delay.h>
 #include <linux/ffclock.h>
@@ -141,8 +141,21 @@ static struct ffclock_source ffk_wallclock = {
 
 /* Paused ------------------------------------------------------------------- */
 
+/*
+ * Kernels up to 6.1 at least take the flag away with the first reading of kvm-clock,
+ * which is their sched_clock(), before anybody else can see it.  What the host cannot
+ * avoid is that kvm-clock and the TSC lose different times: the one goes on from
+ * where it was, the other has run, or has been set as well as the host could.  A host
+ * whose clocks are as they should be writes lines that meet to microseconds.
+ */
+#define FFK_JUMP_NS	NSEC_PER_MSEC
+
+/* Bits that a TSC reading may be shifted by: the host means 0.1 MHz to 100 GHz */
+#define FFK_MAX_SHIFT	31
+
 static struct pvclock_vsyscall_time_info *ffk_pvti;	/* CPU 0's */
 static bool ffk_was_stopped;				/* last seen; in the notifier */
+static struct pvclock_vcpu_time_info ffk_line;		/* likewise */
 
 static void ffk_clear_fn(struct work_struct *work)
 {
@@ -153,14 +166,43 @@ static void ffk_clear_fn(struct work_struct *work)
 
 static DECLARE_DELAYED_WORK(ffk_clear, ffk_clear_fn);
 
-/* A detector's check(): the flag has appeared since the last timekeeping update */
+/* A copy of the line, if the host is not writing and it is one */
+static bool ffk_line_get(struct pvclock_vcpu_time_info *line)
+{
+	u32 version = pvclock_read_begin(&ffk_pvti->pvti);
+
+	*line = ffk_pvti->pvti;
+	if (pvclock_read_retry(&ffk_pvti->pvti, version))
+		return false;
+	line->version = version;
+	return abs(line->tsc_shift) <= FFK_MAX_SHIFT;
+}
+
+/* The host has written another line, and it does not go on from the one before */
+static bool ffk_line_jumped(void)
+{
+	struct pvclock_vcpu_time_info line;
+	bool first = !ffk_line.version;
+	s64 jump;
+	u64 tsc;
+
+	if (likely(READ_ONCE(ffk_pvti->pvti.version) == ffk_line.version) ||
+	    !ffk_line_get(&line))
+		return false;
+	tsc = rdtsc_ordered();
+	jump = __pvclock_read_cycles(&line, tsc) - __pvclock_read_cycles(&ffk_line, tsc);
+	ffk_line = line;
+	return !first && (jump > (s64)FFK_JUMP_NS || jump < -(s64)FFK_JUMP_NS);
+}
+
+/* A detector's check(): either has come since the last timekeeping update */
 static bool ffk_stopped(struct ffclock_detector *d)
 {
 	bool stopped = READ_ONCE(ffk_pvti->pvti.flags) & PVCLOCK_GUEST_STOPPED;
 	bool came = stopped && !ffk_was_stopped;
 
 	ffk_was_stopped = stopped;
-	return came;
+	return ffk_line_jumped() || came;
 }
 
 static struct ffclock_detector ffk_paused = {
@@ -206,6 +248,7 @@ static int __init ffk_init(void)
 	if (ffk_pvti) {		/* kvm-clock is in use, and so its wallclock */
 		ffk_have_kvmclock = true;
 		ffk_was_stopped = READ_ONCE(ffk_pvti->pvti.flags) & PVCLOCK_GUEST_STOPPED;
+		ffk_line_get(&ffk_line);
 		ffclock_register_source(&ffk_wallclock);
 		ffclock_register_notifier(&ffk_nb);
 		ffclock_register_detector(&ffk_paused);

@@ -94,9 +94,12 @@ check-guest:
 # Two KVM hosts inside of QEMU, and a guest that migrates between them: some minutes.
 .PHONY: check-kvm
 check-kvm: lab userland
-	scripts/build-modules 6.12 7.2
-	selftests/kvm/run
-	selftests/kvm/run --stock --migrations 1
+	scripts/build-modules 6.1 6.12 7.2
+	selftests/kvm/hostd
+	selftests/kvm/hostd --stock --migrations 1
+	selftests/kvm/sources --guest-kernel 6.1
+	selftests/kvm/sources --guest-kernel 6.12
+	selftests/kvm/sources --guest-kernel 7.2
 
 # Not part of check: real Xen under emulation takes a quarter of an hour.
 .PHONY: check-xen

@@ -40,12 +40,6 @@ HOOK_PATIENCE = 30
 LOOKS = (("+10 ms", 10e6), ("+1 s", 1e9), ("+10 s", 10e9))
 
 
-def resumed_ns(guest):
-    """When QEMU says that it resumed the guest, on the host's CLOCK_REALTIME."""
-    stamps = [e["timestamp"] for e in guest.qmp.events if e["event"] == "RESUME"]
-    return stamps[-1]["seconds"] * 10**9 + stamps[-1]["microseconds"] * 1000
-
-
 class Row:
     """A sample of the probe's against what the page says, which is host truth."""
 
@@ -162,7 +156,7 @@ def move(t, teller, kind):
         t.guest = t.guest.restore(state, spawned=spawned)
         state.unlink()
     teller.close()
-    return new, new.end(), resumed_ns(t.guest)
+    return new, new.end(), t.guest.resumed_ns()
 
 
 def run(t, migrations=MIGRATIONS):

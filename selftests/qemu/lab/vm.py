@@ -17,6 +17,7 @@ channel's lines follow the guest.
 """
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -109,6 +110,9 @@ class Lines:
             raise GuestError(f"guest is gone: {err}") from None
 
     def close(self):
+        # close() alone leaves the connection to the thread that reads
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
 
@@ -399,6 +403,11 @@ class Guest:
             if time.monotonic() > deadline:
                 raise GuestError("migrated guest does not run")
             time.sleep(0.002)
+
+    def resumed_ns(self):
+        """When QEMU says that it resumed the guest last, on the host's CLOCK_REALTIME."""
+        stamp = [e["timestamp"] for e in self.qmp.events if e["event"] == "RESUME"][-1]
+        return stamp["seconds"] * 10**9 + stamp["microseconds"] * 1000
 
     def migrate(self, timeout=60, spawned=None, arrived=None, resumed=None,
                 **changes):

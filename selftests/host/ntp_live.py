@@ -56,14 +56,16 @@ def certificates(folder):
 class Server:
     """chronyd on the loopback, serving the host's time; a context manager."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, nts=True):
         self.port, self.ke_port = free_port(), free_port()
         self.log = folder / "chronyd.log"
         conf = folder / "chrony.conf"
-        conf.write_text(
-            f"port {self.port}\nntsport {self.ke_port}\ncmdport 0\nbindaddress 127.0.0.1\n"
-            f"local stratum 1\nallow 127.0.0.1\nntsserverkey {folder}/server.key\n"
-            f"ntsservercert {folder}/server.pem\npidfile {folder}/chronyd.pid\n")
+        lines = [f"port {self.port}", "cmdport 0", "bindaddress 127.0.0.1", "local stratum 1",
+                 "allow 127.0.0.1", f"pidfile {folder}/chronyd.pid"]
+        if nts:
+            lines += [f"ntsport {self.ke_port}", f"ntsserverkey {folder}/server.key",
+                      f"ntsservercert {folder}/server.pem"]
+        conf.write_text("\n".join(lines) + "\n")
         self.argv = tree.program("chronyd") + [
             "-x", "-d", "-U", "-u", pwd.getpwuid(os.getuid()).pw_name, "-f", str(conf)]
         self.process = None

@@ -4,10 +4,11 @@
 # The guest's side of selftests/host/ntp_live.py: a clock daemon that follows the
 # host's NTP server, and the program that lets the host see the clocks.
 #
-#	ntplive ffclockd PORT POLL KE_PORT	modules and ffclockd with NTS
+#	ntplive ffclockd PORT POLL		modules and ffclockd
+#	ntplive ffclockd PORT POLL KE_PORT	the same with NTS, and a clock long past
 #	ntplive chronyd PORT POLL		chronyd
 #
-# Then commands on standard input, one a line: bound, cpu, log, quit.
+# Then commands on standard input, one a line: bound, sources, cpu, log, quit.
 
 set -u
 kind=$1
@@ -15,15 +16,22 @@ port=$2
 poll=$3
 
 if [ "$kind" = ffclockd ]; then
-	# the certificate of the host's authority comes first
-	while read -r line && [ "$line" != end-of-ca ]; do
-		echo "$line"
-	done > /tmp/ca.pem
 	modprobe ffclock
-	# long before the certificate is valid: ntsnotime is for machines like this
-	date -s '2001-02-03 04:05:06' > /dev/null
-	echo "server 10.0.2.2 port $port minpoll $poll maxpoll $poll iburst" \
-		"nts ntsport $4 ntsca /tmp/ca.pem ntsnotime" > /tmp/ffclockd.conf
+	modprobe ffclock_vmclock
+	nts=
+	if [ $# -gt 3 ]; then
+		# the certificate of the host's authority comes first
+		while read -r line && [ "$line" != end-of-ca ]; do
+			echo "$line"
+		done > /tmp/ca.pem
+		# long before it is valid: ntsnotime is for machines like this
+		date -s '2001-02-03 04:05:06' > /dev/null
+		nts="nts ntsport $4 ntsca /tmp/ca.pem ntsnotime"
+	fi
+	{
+		echo "server 10.0.2.2 port $port minpoll $poll maxpoll $poll iburst $nts"
+		echo "control /tmp/ffclockd.sock"
+	} > /tmp/ffclockd.conf
 	ffclockd -d -c /tmp/ffclockd.conf > /tmp/log 2>&1 &
 	pid=$!
 	clocks="realtime /dev/ffclock_utc"
@@ -51,6 +59,9 @@ while read -r command; do
 	case "$command" in
 	bound)
 		echo "bound: $(ffclock -j read utc | tr -d '\n')"
+		;;
+	sources)
+		echo "sources: $(ffclock -j -s /tmp/ffclockd.sock sources | tr -d '\n')"
 		;;
 	cpu)
 		# user and system time [1/100 s], resident pages

@@ -9,12 +9,16 @@ import pathlib
 import re
 import shlex
 import shutil
+import sys
 import time
 import traceback
 
 from . import image, tap, tree, vm
 from .tree import LabError
 from .vm import GuestError, MARK
+
+# Longer forms of a host part import the short one.
+sys.path.append(str(tree.HOST_TESTS))
 
 DEFAULT_TIMEOUT = 120   # s, for one test
 KEPT_RUNS = 20          # directories of logs

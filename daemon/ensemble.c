@@ -377,7 +377,9 @@ int ens_pace(const struct ensemble *e, unsigned int i, const struct ens_stamp_re
 	struct ffe_track t;
 
 	ffe_tracking(e->m[i].ffe, &t);
-	if (r->map.status != FFE_SYNC || t.window_s < ENS_WINDOW_STAMPS * interval_s)
+	/* a rate that is not known yet says nothing of the oscillator's wander */
+	if (r->map.status != FFE_SYNC || t.rate_sigma > FFE_RATE_KNOWN ||
+	    t.window_s < ENS_WINDOW_STAMPS * interval_s)
 		return -1;
 	return t.window_s >= ENS_WINDOW_STAMPS * 2 * interval_s;
 }
@@ -520,10 +522,14 @@ static unsigned int judge(struct ensemble *e, struct round *r)
 	return agree;
 }
 
-/* Its clock is measured, not just begun or running on by itself */
+/* Its clock is measured, rate and all, not just begun or running on by itself */
 static bool is_settled(const struct member *m)
 {
-	return m->now.status == FFE_SYNC || m->now.status == FFE_SUSPECT;
+	struct ffe_track t;
+
+	ffe_tracking(m->ffe, &t);
+	return m->now.status == FFE_SUSPECT ||
+	       (m->now.status == FFE_SYNC && t.rate_sigma <= FFE_RATE_KNOWN);
 }
 
 /*

@@ -78,12 +78,20 @@
 /* Time ahead for which rate_bound is good, at least [s]. */
 #define RATE_HORIZON	3600.0
 
-/* The bound may not be called synchronised until the rate is this good. */
-#define WARM_RATE	500.0	/* ns/s */
+/*
+ * The clock is called synchronised when more exchanges can no longer make much of
+ * it: when what is not the path's unseen asymmetry, and what the rate's error adds
+ * until the second next exchange, is at most once more the same.  That takes
+ * SETTLED_STAMPS at least, one more than the three that a new route is believed
+ * after.  A rate as good as FFE_RATE_KNOWN does as well, so that a short path is
+ * not asked for more than an oscillator can give between two long polls.
+ */
+#define SETTLED_BOUND	2.0
+#define SETTLED_STAMPS	4
 
 /*
- * The bound is at least what the exchanges prove, until the rate is this good and
- * so many of them in a row have proven no more than so many times what the filters
+ * The bound is at least what the exchanges prove, until the rate is known and so
+ * many of them in a row have proven no more than so many times what the filters
  * believe.  On a quiet path that is nearly at once: both are half the round trip,
  * the proof is longer by what one exchange waits.  Where packets wait for many
  * times the path's own delay a few exchanges agree by chance (8 in a row leave
@@ -108,6 +116,7 @@
  * @belief: the bank collapsed, at @ref
  * @wander: memory of the rate
  * @proof: what the first exchanges prove
+ * @settled: the clock may be called synchronised
  * @root: the server's own distance [ns]
  * @suspects: contradicting stamps in a row
  * @suspect: the last of them
@@ -134,6 +143,7 @@ struct ffe {
 	struct ffe_belief	belief;
 	struct ffe_wander	wander;
 	struct ffe_proof	proof;
+	bool			settled;
 	double			root;
 	unsigned int		suspects;
 	struct ffe_stamp	suspect;
@@ -354,6 +364,7 @@ static void clock_forget(struct ffe *f, bool told)
 	ffe_wander_reset(&f->wander);
 	ffe_proof_start(&f->proof, 0, f->cfg.skew_max * NS_PER_S);
 	f->running = false;
+	f->settled = false;
 	f->suspects = 0;
 	f->excursion = 0;
 	f->used = 0;
@@ -411,7 +422,7 @@ static uint32_t path_after(struct ffe *f, const struct ffe_exchange *e,
 /* Is the rate measured, not just nominal? */
 static bool rate_known(const struct ffe *f)
 {
-	return sqrt(f->belief.pyy) <= WARM_RATE;
+	return sqrt(f->belief.pyy) <= FFE_RATE_KNOWN * NS_PER_S;
 }
 
 /* What the filters make of the offset's error, @age after the reference [ns]. */
@@ -432,6 +443,41 @@ static void proof_judge(struct ffe *f)
 		f->proof.agreed = 0;
 	if (f->proof.agreed >= PROOF_STAMPS)
 		f->proof.on = false;
+}
+
+/* How long the clock may have to do without an exchange, in normal operation [s]. */
+static double step_next(const struct ffe *f)
+{
+	return fmax(f->interval, f->cfg.poll_min_s);
+}
+
+/* The error bound, @age after the reference [ns]. */
+static double bound_of(const struct ffe *f, double age)
+{
+	return fmax(bound_believed(f, age) + f->excursion,
+		    ffe_proof_bound(&f->proof, &f->belief, age)) + f->root;
+}
+
+/* ... and how fast it grows from then on, as a straight line [ns/s]. */
+static double rate_bound_of(const struct ffe *f, double age)
+{
+	double horizon = fmax(RATE_HORIZON, 2 * f->cfg.poll_max_s);
+	double later = bound_believed(f, age + horizon);
+
+	return fmax((later - bound_believed(f, age)) / horizon,
+		    ffe_proof_rate(&f->proof, &f->belief));
+}
+
+/* Does the bound hold until the second next exchange what it promises? */
+static bool is_settled(const struct ffe *f)
+{
+	double least = f->have_path ? ffe_path_asym(&f->path) : f->start_bound;
+
+	if (rate_known(f))
+		return true;
+	return f->used >= SETTLED_STAMPS &&
+	       bound_of(f, 0) + rate_bound_of(f, 0) * 2 * step_next(f) <=
+	       SETTLED_BOUND * (least + f->root);
 }
 
 /* Use an exchange the reference stands at. */
@@ -491,6 +537,7 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 	if (!ffe_proof_add(&f->proof, &e, y, &f->belief))
 		ev |= FFE_EV_DISAGREE;
 	proof_judge(f);
+	f->settled |= is_settled(f);
 
 	/* keep the filters' offsets small: the belief becomes the reference */
 	ref_advance(f, f->belief.x);
@@ -625,7 +672,7 @@ static double held_window(const struct ffe *f)
 /* Time without stamps after which the clock is in holdover [s]. */
 static double held_after(const struct ffe *f)
 {
-	return fmax(held_window(f), 4 * fmax(f->interval, f->cfg.poll_min_s));
+	return fmax(held_window(f), 4 * step_next(f));
 }
 
 static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
@@ -676,8 +723,7 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 {
 	const struct ffe_belief *b = &f->belief;
-	double horizon = fmax(RATE_HORIZON, 2 * f->cfg.poll_max_s);
-	double ns, age, whole, pxx, later;
+	double ns, age, whole;
 
 	memset(m, 0, sizeof(*m));
 	m->counter = counter;
@@ -697,19 +743,14 @@ static void map_fill(const struct ffe *f, uint64_t counter, struct ffe_map *m)
 	m->time_frac_ns = time_split(ns, &whole);
 	m->time_ns = time_add(f->time_ns, whole);
 
-	pxx = ffe_wander_hold(&f->wander, b, age);
-	later = ffe_wander_hold(&f->wander, b, age + horizon);
-	m->est_error_ns = sqrt(pxx);
-	m->bound_ns = bound_believed(f, age) + f->excursion;
-	m->bound_ns = fmax(m->bound_ns, ffe_proof_bound(&f->proof, b, age)) + f->root;
-	m->rate_bound = BOUND_SIGMA * (sqrt(later) - sqrt(pxx)) / horizon /
-			NS_PER_S;
-	m->rate_bound = fmax(m->rate_bound, ffe_proof_rate(&f->proof, b) / NS_PER_S);
+	m->est_error_ns = sqrt(ffe_wander_hold(&f->wander, b, age));
+	m->bound_ns = bound_of(f, age);
+	m->rate_bound = rate_bound_of(f, age) / NS_PER_S;
 	m->rate_est = sqrt(b->pyy + b->q2 * age) / NS_PER_S;
 
 	if (f->suspects)
 		m->status = FFE_SUSPECT;
-	else if (!rate_known(f))
+	else if (!f->settled)
 		m->status = FFE_WARMUP;
 	else if (age > held_after(f))
 		m->status = FFE_HOLDOVER;

@@ -60,9 +60,11 @@ struct ffe_stamp {
 /**
  * enum ffe_status - what a map is worth
  * @FFE_UNSYNC: nothing known; the map must not be used
- * @FFE_WARMUP: usable within its bound; the rate still is mostly the nominal
- *	one
- * @FFE_SYNC: rate and offset measured
+ * @FFE_WARMUP: usable within its bound, which the next stamps will make much
+ *	smaller
+ * @FFE_SYNC: measured: until the second next stamp the bound stays within twice
+ *	what the path's delay alone makes it, or the rate is known to
+ *	FFE_RATE_KNOWN; remains until a restart
  * @FFE_SUSPECT: the last stamps contradict the map; the bound covers both
  *	and the next stamps decide (poll fast)
  * @FFE_HOLDOVER: no good stamp for longer than the averaging window; the
@@ -75,6 +77,13 @@ enum ffe_status {
 	FFE_SUSPECT,
 	FFE_HOLDOVER,
 };
+
+/*
+ * 1 sigma of a rate that is measured, not just nominal: 2 us in 4 s.  What an
+ * estimator with a worse one has learned of the oscillator is of no use to
+ * others.
+ */
+#define FFE_RATE_KNOWN	5e-7
 
 /*
  * Events: what a call did, as a set of bits.  Those marked (poll) ask for

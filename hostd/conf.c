@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The configuration file: see conf.h. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 
 #include "../daemon/conffile.h"
 #include "conf.h"
+#include "kvm.h"
 
 #define NSEC		1000000000LL
 
@@ -131,12 +131,7 @@ static void key_verbose(struct conffile *f)
 /* A TSC offset: signed, or up to 2^64 - 1, which means the same modulo 2^64 */
 static bool offset(struct conffile *f, const char *word, uint64_t *out)
 {
-	const char *digits = word + (*word == '-');
-	char *end;
-
-	errno = 0;
-	*out = *word == '-' ? (uint64_t)strtoll(word, &end, 10) : strtoull(word, &end, 10);
-	if (isdigit((unsigned char)*digits) && !*end && !errno)
+	if (!kvm_number(word, strlen(word), out))
 		return true;
 	conffile_complain(f, "offset: '%s' is not a whole number of 64 bits", conffile_show(word));
 	return false;

@@ -252,16 +252,7 @@ static char *say(const char *key, const char *text)
 
 static bool number(const char *word, bool negative, uint64_t *out)
 {
-	char *end;
-
-	errno = 0;
-	if (negative && *word == '-')
-		*out = (uint64_t)strtoll(word, &end, 10);
-	else if (*word >= '0' && *word <= '9')
-		*out = strtoull(word, &end, 10);
-	else
-		return false;
-	return !errno && end != word && !*end;
+	return (negative || *word != '-') && !kvm_number(word, strlen(word), out);
 }
 
 static char *with_guest(struct hostd *h, char **word, int n)

@@ -45,9 +45,10 @@
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 #include <linux/ffclock.h>
+
+#include "../selftests/guest/lib/tsc.h"
 
 #define NSEC_PER_SEC	1000000000LL
 #define NSEC_PER_MSEC	1000000LL
@@ -184,17 +185,6 @@ static void die(const char *fmt, ...)
 	printf("\n");
 	va_end(ap);
 	exit(1);
-}
-
-/* The TSC, after all earlier loads and before all later ones. */
-static uint64_t tsc_ordered(void)
-{
-	uint64_t tsc;
-
-	_mm_lfence();
-	tsc = __rdtsc();
-	_mm_lfence();
-	return tsc;
 }
 
 static int64_t now_ns(void)

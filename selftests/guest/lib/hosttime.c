@@ -44,7 +44,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
+
+#include "tsc.h"
 
 #define HT_MAGIC	0x656d697474736f68ULL	/* "hosttime" */
 #define HT_VERSION	1
@@ -125,17 +126,6 @@ static uint64_t load(const uint64_t *word)
 static void store(uint64_t *word, uint64_t value)
 {
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
-}
-
-/* The TSC, after all earlier loads and before all later ones. */
-static uint64_t tsc_ordered(void)
-{
-	uint64_t tsc;
-
-	_mm_lfence();
-	tsc = __rdtsc();
-	_mm_lfence();
-	return tsc;
 }
 
 static int64_t clock_ns(clockid_t id)

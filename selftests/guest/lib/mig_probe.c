@@ -41,6 +41,7 @@
 #include <sys/wait.h>
 
 #include "ffc.h"
+#include "tsc.h"
 
 #define READER_BATCH		100	/* reads between two naps */
 #define READER_NAP_NS		300000	/* leaves processors to the others */
@@ -123,16 +124,6 @@ static uint64_t polls, poll_sequences;
 static pthread_mutex_t sample_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sample samples[SAMPLES];
 static unsigned int nsamples;
-
-static uint64_t tsc_ordered(void)
-{
-	uint64_t tsc;
-
-	_mm_lfence();
-	tsc = __rdtsc();
-	_mm_lfence();
-	return tsc;
-}
 
 static uint64_t host_marker(void)
 {

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import time
 
-from lab import tree
+from lab import local, tree
 
 from .say import DemoError
 
@@ -20,19 +20,12 @@ from .say import DemoError
 NTP_EPOCH = (70 * 365 + 17) * 86400
 
 
-def free_port():
-    """A UDP port of the loopback that nobody uses now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 class Server:
     """chronyd as the guests' time server; a context manager."""
 
     def __init__(self, workdir):
         self.dir = workdir
-        self.port = free_port()
+        self.port = local.free_port(socket.SOCK_DGRAM)
         self.process = None
 
     def __enter__(self):
@@ -95,10 +88,5 @@ class Server:
         return answer[1], seconds - NTP_EPOCH + fraction / 2**32 - (sent + got) / 2
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process:
+            local.end(self.process, 5)

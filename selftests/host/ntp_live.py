@@ -11,6 +11,7 @@ within its bound, always.  How far either clock is off depends on what else the
 machine does; it is printed.
 """
 
+import json
 import os
 import pathlib
 import pwd
@@ -19,21 +20,13 @@ import statistics
 import subprocess
 import tempfile
 import time
-import json
-import socket
 
-from lab import hosttime, tree
+from lab import hosttime, local, tree
 from lab.vm import Guest, GuestError
 
 WARM_S = 30     # chronyd's burst and first steps are over by then
 MEASURE_S = 45
 POLL = 0
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def openssl(folder, *args):
@@ -57,7 +50,7 @@ class Server:
     """chronyd on the loopback, serving the host's time; a context manager."""
 
     def __init__(self, folder, nts=True):
-        self.port, self.ke_port = free_port(), free_port()
+        self.port, self.ke_port = local.free_port(), local.free_port()
         self.log = folder / "chronyd.log"
         conf = folder / "chrony.conf"
         lines = [f"port {self.port}", "cmdport 0", "bindaddress 127.0.0.1", "local stratum 1",
@@ -77,8 +70,7 @@ class Server:
         return self
 
     def __exit__(self, *exc):
-        self.process.kill()
-        self.process.wait()
+        local.end(self.process)
 
 
 class Side:

@@ -19,7 +19,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "qemu"))
 
-from lab import image, runner, tree, vm  # noqa: E402
+from lab import image, local, runner, tree, vm  # noqa: E402
 from lab.vm import GuestError  # noqa: E402
 
 AHEAD_S = 3
@@ -74,12 +74,6 @@ class TcpQmp(vm.Qmp):
         self.lines.close()
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 def serve_shell(guest):
     """From now on sh() works; what it starts in the background stays."""
     # not a shell of its own: that would be an interactive one
@@ -118,7 +112,7 @@ class Host:
     def __init__(self, kernel, path, workdir, name, number, link):
         self.name = name
         self.number = number
-        self.channel_port, self.qmp_port = free_port(), free_port()
+        self.channel_port, self.qmp_port = local.free_port(), local.free_port()
         ahead = ""
         if number == 2:
             at = time.gmtime(time.time() + AHEAD_S)

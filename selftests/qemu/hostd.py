@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 
-from lab import hosttime, tree
+from lab import hosttime, local, tree
 from lab.vm import GuestError
 
 import vmclockpage
@@ -91,12 +91,8 @@ class Hostd:
         self.process.wait()
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        if self.process:
+            local.end(self.process)
 
     def ask(self, command, timeout=10):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import socket
 import ssl
 import struct
@@ -24,7 +23,7 @@ import time
 TOP = pathlib.Path(os.environ.get("TOP", pathlib.Path(__file__).resolve().parents[2]))
 OUT = pathlib.Path(os.environ.get("O", TOP / "build" / "user"))
 sys.path.insert(0, str(TOP / "selftests" / "qemu"))
-from lab import tree  # noqa: E402  (the path comes first)
+from lab import local, tree  # noqa: E402  (the path comes first)
 
 RUN_S = 32
 points = []
@@ -33,12 +32,6 @@ points = []
 def ok(good, text):
     points.append(good)
     print(f"{'ok' if good else 'not ok'} {len(points)} - {text}", flush=True)
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 # ---- certificates ---------------------------------------------------------------
@@ -99,8 +92,7 @@ class Chronyd:
                 stderr=out, stdin=subprocess.DEVNULL)
 
     def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
+        local.end(self.process)
 
 
 class Proxy:
@@ -226,12 +218,7 @@ class Client:
                    if line and line[0] != "#")
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
+        code = local.end(self.process, 20)
         self.out.close()
         return code
 
@@ -278,7 +265,7 @@ def run(folder, servers, clients):
     ca = folder / "ca.pem"
 
     def server(name, address, cert="good"):
-        port, ke_port = free_port(), free_port()
+        port, ke_port = local.free_port(), local.free_port()
         s = Chronyd(folder, name, address, port, ke_port, cert)
         servers.append(s)
         return s, port, ke_port

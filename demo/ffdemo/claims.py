@@ -10,6 +10,7 @@ clock that is worse than these allow fails.
 
 import dataclasses
 
+from .table import unsigned
 from .track import PHASE_LIMIT_US, STATUS, STA_UNSYNC, UNRELIABLE
 
 # Feed-forward clock by NTP: within this of the host so long [s] after it ran again
@@ -48,14 +49,6 @@ class Result:
     text: str
     good: bool
     seen: str
-
-
-def span(ns):
-    """An unsigned span in the unit that suits it."""
-    for limit, factor, unit in ((1e3, 1, "ns"), (1e6, 1e3, "us"), (1e9, 1e6, "ms")):
-        if ns < limit:
-            return f"{ns / factor:.0f} {unit}" if factor == 1 else f"{ns / factor:.1f} {unit}"
-    return f"{ns / 1e9:.3f} s"
 
 
 def good_status(point):
@@ -147,7 +140,7 @@ def settles(track, clock, limit, t):
     late = [p for p in track.after if t <= p.t <= end] or [track.at(t)]
     bad = [p for p in late if abs(p.error[clock]) > limit(p) + p.truth[clock]]
     worst = max((abs(p.error[clock]) for p in late))
-    seen = f"{span(worst)} at most in {len(late)} reads"
+    seen = f"{unsigned(worst)} at most in {len(late)} reads"
     if bad:
         seen += (f", too far in {len(bad)} of them: at {bad[-1].t:+.3f} s "
                  f"{bad[-1].error[clock]:+} ns")
@@ -173,7 +166,7 @@ def check_ntp(track, add):
     lag = TOLD_S + track.pause(0, WATCH_S)
     for wanted_s, wanted in BACK:
         t = wanted_s + lag
-        text = f"ff utc < {span(wanted)} in {wanted_s:.0f} s"
+        text = f"ff utc < {unsigned(wanted)} in {wanted_s:.0f} s"
         if lag > PAUSE_TOLD_S:
             text += f" and a pause of {lag:.1f} s"
         known = track.knowable(t)
@@ -189,7 +182,7 @@ def check_ntp(track, add):
             return float("inf") if known is None else max(wanted, known)
 
         good, seen = settles(track, "utc", limit, t)
-        add("utc", text, (good, f"{seen}; an exchange knew {span(known)} then"))
+        add("utc", text, (good, f"{seen}; an exchange knew {unsigned(known)} then"))
 
 
 def check_told(track, add):
@@ -200,17 +193,17 @@ def check_told(track, add):
     within = f"{t * 1e3:.0f} ms after it ran again"
     # What the host does not know, the guest cannot: a busy one's handshakes.
     worst = max(track.told_error(p.t) for p in track.after if t <= p.t <= WATCH_S)
-    text = f"ff utc < {span(TOLD_UTC_NS)}" + (
+    text = f"ff utc < {unsigned(TOLD_UTC_NS)}" + (
         ", or as good as the host was" if worst > TOLD_UTC_NS else "")
     good, seen = settles(track, "utc", lambda p: max(TOLD_UTC_NS, track.told_error(p.t)), t)
     add("utc", f"{text}, {within}",
-        (good, f"{seen}; the host knew it to {span(worst)}, told at {told * 1e3:.1f} ms, longest "
-         f"pause then {pause * 1e3:.1f} ms"))
+        (good, f"{seen}; the host knew it to {unsigned(worst)}, told at {told * 1e3:.1f} ms, "
+         f"longest pause then {pause * 1e3:.1f} ms"))
     # Whoever sets a clock can be interrupted; the module then says what it left.
     left = abs(track.machine.record.left_ns) if track.machine.record else 0
     base = max(TOLD_REALTIME_NS, left) + track.told_error(told + 1e-6)
     drift = track.drift("realtime", DRIFT_FROM_S) + DRIFT_ERROR
-    text = f"CLOCK_REALTIME < {span(base)}" + (
+    text = f"CLOCK_REALTIME < {unsigned(base)}" + (
         " (what the module left)" if left > TOLD_REALTIME_NS else "")
     add("realtime", f"{text}, {within}, and {drift * 1e6:.1f} ppm from then on",
         settles(track, "realtime",

@@ -19,7 +19,8 @@ import time
 from lab import hosttime
 from lab.vm import GuestError
 
-from .say import DemoError, warn
+from . import table
+from .say import DemoError, say, warn
 
 # What a kernel says when it was interrupted while it calibrated the local APIC's
 # timer.  It corrects that by the PM timer, but by one that did not count (0 ms) to a
@@ -29,6 +30,8 @@ CALIBRATED_MS = (50, 200)
 BOOTS = 4
 # 6 s on an idle machine; 100 s were seen at a load of 35 on 2 processors.
 BOOT_S = 300
+# Host and guest are related that often [s].
+RELATE_EVERY = 1.0
 # Handshakes for one relation.  Some hundred find a round that nobody interrupted.
 ROUNDS = 500
 # Relations closer than this tell no rate: their bounds, 100 ns, over it are 0.1 ppm.
@@ -267,21 +270,26 @@ class Machine:
         return min((r for r in (t.rate() for t in self.truths) if r), key=lambda r: r[1],
                    default=None)
 
-    def collect(self, patience=60):
-        """All samples the probe has kept, as rows."""
+    def deliver(self, command, what, patience=60):
+        """What is too long for the serial line: the answer to a command with a {port}."""
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
             server.bind(("127.0.0.1", 0))
             server.listen(1)
             server.settimeout(patience)
-            self.guest.send(f"send {server.getsockname()[1]}")
+            self.guest.send(command.format(port=server.getsockname()[1]))
             try:
                 conn, _ = server.accept()
                 conn.settimeout(patience)
-                with conn, conn.makefile("r", encoding="ascii", newline="\n") as stream:
-                    lines = stream.read().splitlines()
+                with conn, conn.makefile("r", encoding="ascii", errors="replace",
+                                         newline="\n") as stream:
+                    return stream.read()
             except OSError as err:
-                raise DemoError(f"guest '{self.title}' does not deliver its samples: {err}") \
+                raise DemoError(f"guest '{self.title}' does not deliver its {what}: {err}") \
                     from None
+
+    def collect(self):
+        """All samples the probe has kept, as rows."""
+        lines = self.deliver("send {port}", "samples").splitlines()
         if not lines or lines[-1] != f"end {len(lines) - 2}":
             raise DemoError(f"guest '{self.title}' delivered {len(lines)} lines and no proper "
                             "end: the connection broke; run the demo again")
@@ -324,6 +332,23 @@ class Record:
         self.flags = int(words[4], 0)
         (self.tout_ns, self.bound_ns, self.left_ns, self.lost_ns, self.freq_ppb,
          self.delay_ns) = (int(w) for w in words[5:11])
+
+
+def wait(running, seconds, progress_every):
+    """Let the guests run, relating their TSCs to the host's time; running() says which do."""
+    end = time.monotonic() + seconds
+    progress = time.monotonic() + progress_every
+    while time.monotonic() < end:
+        began = time.monotonic()
+        for m in running():
+            m.drain()
+            m.relate()
+        if time.monotonic() > progress:
+            progress += progress_every
+            for m in running():
+                if m.live:
+                    say(table.live_line(m))
+        time.sleep(max(0.0, min(began + RELATE_EVERY, end) - time.monotonic()))
 
 
 def event_ns(events, name):

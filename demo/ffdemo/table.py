@@ -28,6 +28,7 @@ def instant(t):
 
 
 def unsigned(ns):
+    """One that is never negative."""
     return span(ns).lstrip("+")
 
 

@@ -56,6 +56,14 @@
 /* RAW's rate is measured over at least this: 20 ns in it are 0.02 ppm */
 #define BASE_MIN_NS	(NSEC)
 
+/*
+ * A frequency that is handed over goes on for hours, perhaps for ever, and nobody
+ * corrects it: it must be measured (FFE_RATE_KNOWN), what is proven of it must
+ * agree, and the baseline of RAW must be as good.  5 ppm is what a bad crystal
+ * wanders in an hour, and a tenth of what an unmeasured one is off by.
+ */
+#define HAND_OVER_BOUND	5e-6
+
 /* Around a leap second CLOCK_REALTIME and UTC disagree about its name */
 #define LEAP_AWAY_NS	(2 * NSEC)
 
@@ -69,6 +77,7 @@ struct output_system {
 	bool			have_first;
 	struct counter_mark	first;		/* of this epoch: base line for RAW */
 	double			base_ppm;	/* frequency without slew */
+	double			good_ppm;	/* the last one that may be handed over */
 	double			slew_ppm;	/* as set now */
 	int64_t			span_end;	/* loop_now() [ns] */
 	bool			have_set;	/* the two below are what we set */
@@ -145,6 +154,24 @@ static bool still_ours(struct output_system *s)
 
 /* Control ----------------------------------------------------------------- */
 
+/* Is the frequency good enough for others?  @raw_err: of RAW's measured rate */
+static bool is_good(const struct output_system *s, double raw_err)
+{
+	const struct ffe_map *map = &s->clock.u.map;
+
+	return map->status == FFE_SYNC && map->rate_est <= FFE_RATE_KNOWN &&
+	       map->rate_bound <= HAND_OVER_BOUND && raw_err <= FFE_RATE_KNOWN;
+}
+
+/* No slew any more, and a frequency that can be left alone */
+static void hand_over(struct output_system *s)
+{
+	struct timex tx = { 0 };
+
+	s->slew_ppm = 0;
+	set_frequency(s, s->good_ppm, &tx);
+}
+
 /* RAW's period over the true one, less 1, in ppm; as it was while there is no base line */
 static void measure_base(struct output_system *s, const struct counter_mark *m)
 {
@@ -159,8 +186,12 @@ static void measure_base(struct output_system *s, const struct counter_mark *m)
 		return;
 	raw = (double)(m->raw_ns - s->first.raw_ns) / (double)(m->value - s->first.value);
 	ppm = (s->clock.u.map.period_ns / raw - 1) * 1e6;
-	if (fabs(ppm) < 5000)
-		s->base_ppm = ppm;
+	if (fabs(ppm) >= 5000)
+		return;
+	s->base_ppm = ppm;
+	if (is_good(s, (double)(s->first.err_ns + m->err_ns) /
+		    (double)(m->raw_ns - s->first.raw_ns)))
+		s->good_ppm = ppm;
 }
 
 /* Set it.  Return: whether it was */
@@ -286,7 +317,6 @@ static int system_update(struct output *o, const struct output_update *u)
 static void system_broke(struct output *o, bool migration)
 {
 	struct output_system *s = (struct output_system *)o;
-	struct timex tx = { 0 };
 
 	s->clock.have = false;
 	s->have_first = false;
@@ -296,11 +326,11 @@ static void system_broke(struct output *o, bool migration)
 	if (s->yielded)
 		return;
 	if (migration)
-		s->base_ppm = 0;
-	s->slew_ppm = 0;
-	set_frequency(s, s->base_ppm, &tx);
+		s->good_ppm = 0;
+	s->base_ppm = s->good_ppm;
+	hand_over(s);
 	log_notice("system clock: frequency %s%.3f ppm until there is a clock again",
-		   migration ? "of the old host dropped: " : "kept at ", s->base_ppm);
+		   migration ? "of the old host dropped: " : "kept at ", s->good_ppm);
 }
 
 static int system_reload(struct output *o, const struct config *cfg)
@@ -311,16 +341,21 @@ static int system_reload(struct output *o, const struct config *cfg)
 	return 0;
 }
 
-/* Whoever comes next gets a clock that keeps pace, without a slew */
+/*
+ * Whoever comes next gets a clock that keeps pace, without a slew.  Soon after a
+ * jump the frequency in force may be off by hundreds of ppm: it is part of a clock
+ * whose bound says so, but nothing to be left alone with.
+ */
 static void system_destroy(struct output *o)
 {
 	struct output_system *s = (struct output_system *)o;
-	struct timex tx = { 0 };
 
 	loop_timer_cancel(s->loop, &s->timer);
 	if (!s->yielded && s->have_set && still_ours(s)) {
-		set_frequency(s, s->base_ppm, &tx);
-		log_notice("system clock: left with frequency %+.3f ppm", s->base_ppm);
+		hand_over(s);
+		log_notice("system clock: left with frequency %+.3f ppm%s", s->good_ppm,
+			   s->good_ppm == s->base_ppm ? "" :
+			   ", the last that was known well");
 	}
 	free(s);
 }
@@ -358,11 +393,12 @@ struct output *output_system_new(const struct config *cfg, struct counter *count
 	}
 	if (!adjust(s, &tx) || !adjust(s, &off))
 		goto fail;
-	/* what the last daemon left is the best guess */
+	/* what the last daemon left is the best guess, until there is a better one */
 	tx = (struct timex){ 0 };
 	if (adjust(s, &tx))
 		s->base_ppm = (double)tx.freq / FREQ_PPM +
 			      (double)(tx.tick - TICK_NOMINAL) * TICK_PPM;
+	s->good_ppm = s->base_ppm;
 	s->have_first = !counter_mark(counter, &s->first);
 	return &s->base;
 

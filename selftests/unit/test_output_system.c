@@ -39,6 +39,9 @@ static double period = 1;		/* as the daemon has measured it [ns] */
 static uint32_t epoch;
 static struct timex kernel;
 static int steps, calls, denied;
+static double rate_est, rate_bound;	/* what the daemon knows of @period */
+static uint32_t mark_err;		/* of a mark [ns] */
+static enum ffe_status status;
 
 static double raw_at(int64_t t)
 {
@@ -69,7 +72,7 @@ int counter_mark(struct counter *c, struct counter_mark *m)
 	m->value = (uint64_t)llround(raw_at(boot));
 	m->raw_ns = (int64_t)m->value;
 	m->realtime_ns = START + (int64_t)llround(realtime_now());
-	m->err_ns = 3;
+	m->err_ns = mark_err;
 	m->epoch = epoch;
 	return 0;
 }
@@ -155,6 +158,10 @@ static int set_up(void **state)
 	denied = 0;
 	rival = NULL;
 	timer = NULL;
+	rate_est = 1e-8;
+	rate_bound = 1e-7;
+	mark_err = 3;
+	status = FFE_SYNC;
 	memset(&kernel, 0, sizeof(kernel));
 	kernel.tick = 10000;
 	memset(&cfg, 0, sizeof(cfg));
@@ -184,7 +191,8 @@ static void tell(void)
 	update.epoch = epoch;
 	update.map = (struct ffe_map){
 		.counter = (uint64_t)llround(raw_at(boot)), .time_ns = START + boot,
-		.period_ns = period, .bound_ns = 1000, .rate_bound = 1e-8, .status = FFE_SYNC,
+		.period_ns = period, .bound_ns = 1000, .rate_bound = rate_bound,
+		.rate_est = rate_est, .status = status,
 	};
 	out->ops->update(out, &update);
 }
@@ -345,6 +353,104 @@ static void test_exit(void **state)
 	assert_true(fabs(given() - 40e-6) < 0.01e-6);
 }
 
+/*
+ * The clock has just jumped and its rate is hundreds of ppm off: CLOCK_REALTIME
+ * goes along with it, but nobody gets that for later.
+ */
+static void test_exit_jumped(void **state)
+{
+	static const struct {
+		double		rate_est, rate_bound;
+		enum ffe_status	status;
+		uint32_t	mark_err;
+	} bad[] = {
+		{ 2e-4, 1e-3, FFE_WARMUP, 3 },
+		{ 2e-6, 1e-5, FFE_SYNC, 3 },
+		/* what the filters believe, against what is proven */
+		{ 1e-7, 1e-4, FFE_SYNC, 3 },
+		{ 1e-8, 1e-7, FFE_SUSPECT, 3 },
+		{ 1e-8, 1e-7, FFE_HOLDOVER, 3 },
+		/* RAW compared too badly: a ms in 3 s */
+		{ 1e-8, 1e-7, FFE_SYNC, 1000000 },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		run(50);
+		period = (1 + 300e-6) / (1 + osc);
+		rate_est = bad[i].rate_est;
+		rate_bound = bad[i].rate_bound;
+		status = bad[i].status;
+		mark_err = bad[i].mark_err;
+		tell();
+		pass(3 * NSEC);
+		tell();
+		assert_true(given() > 200e-6);
+		out->ops->destroy(out);
+		out = NULL;
+		assert_true(fabs(given() - 40e-6) < 0.01e-6);
+		set_up(state);
+	}
+}
+
+/* Nothing was ever known well: what was there at the start, or 0 */
+static void test_exit_young(void **state)
+{
+	rate_est = 2e-5;
+	status = FFE_WARMUP;
+	run(20);
+	assert_true(fabs(given() - 40e-6) < 0.01e-6);
+	out->ops->destroy(out);
+	out = NULL;
+	assert_int_equal(kernel.freq, 0);
+
+	set_up(state);
+	out->ops->destroy(out);
+	kernel.freq = 25 << 16;
+	kernel.tick = 10001;
+	out = output_system_new(&cfg, &the_counter, NULL);
+	assert_non_null(out);
+	rate_est = 2e-5;
+	run(20);
+	out->ops->destroy(out);
+	out = NULL;
+	assert_true(fabs(given() - 125e-6) < 0.01e-6);
+}
+
+/* After a migration the last good one is another oscillator's */
+static void test_exit_migrated(void **state)
+{
+	(void)state;
+	run(50);
+	out->ops->broke(out, true);
+	epoch++;
+	realtime = 40e-6 * (double)boot;
+	period = (1 + 300e-6) / (1 + osc);
+	rate_est = 2e-4;
+	tell();
+	pass(3 * NSEC);
+	tell();
+	assert_true(given() > 200e-6);
+	out->ops->destroy(out);
+	out = NULL;
+	assert_true(given() == 0);
+}
+
+/* A break that is no migration, while the rate is bad: likewise */
+static void test_broke_jumped(void **state)
+{
+	(void)state;
+	run(50);
+	period = (1 + 300e-6) / (1 + osc);
+	rate_est = 2e-4;
+	tell();
+	pass(3 * NSEC);
+	tell();
+	assert_true(given() > 200e-6);
+	out->ops->broke(out, false);
+	assert_true(fabs(given() - 40e-6) < 0.01e-6);
+}
+
 static void test_foreign(void **state)
 {
 	int i, seen;
@@ -425,6 +531,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_migration, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_epoch, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_exit, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exit_jumped, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exit_young, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_exit_migrated, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_broke_jumped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_foreign, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rival, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_leap, set_up, tear_down),

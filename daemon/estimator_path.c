@@ -478,6 +478,19 @@ uint32_t ffe_path_before(struct ffe_path *p, const struct ffe_exchange *e,
 		share = level_share(&p->level);
 		p->level.d[0] -= fall * share;
 		p->level.d[1] -= fall * (1 - share);
+		/*
+		 * No direction takes less than no time: what the noise of the
+		 * first exchanges said of the clock was a queue in one
+		 * direction, and the clock must give way.
+		 */
+		if (p->level.d[0] < 0 || p->level.d[1] < 0) {
+			for (i = 0; i < 2; i++) {
+				p->level.d[i] = e->rtt / 2;
+				p->level.n[i] = 1;
+				tau_guess(p, i, fmax(e->rtt * PRIOR_TAU, p->floor));
+			}
+			return FFE_EV_MOVED;
+		}
 		/* a first exchange may have waited for seconds: guess again */
 		if (fall > e->rtt)
 			for (i = 0; i < 2; i++)

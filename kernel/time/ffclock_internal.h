@@ -202,6 +202,8 @@ ssize_t ffc_detect_show(char *buf);
 /* ffclock_migration.c: what is done about them */
 void ffc_migration_begin(const char *detector, u64 counter, const struct ffclock_estimate *old,
 			 u32 epoch);
+int ffc_migration_init(void);
+void ffc_migration_exit(void);
 void ffc_migration_work(unsigned int events);
 ssize_t ffc_source_show(char *buf);
 

@@ -15,6 +15,7 @@ static const struct {
 	{ "hardware counters",	ffc_hw_init,		ffc_hw_exit },
 	{ "user page",		ffc_page_init,		ffc_page_exit },
 	{ "events",		ffc_event_init,		ffc_event_exit },
+	{ "migration",		ffc_migration_init,	ffc_migration_exit },
 	{ "realtime ring",	ffc_ring_init,		ffc_ring_exit },
 	{ "counter",		ffc_counter_init,	ffc_counter_exit },
 	{ "sysfs",		ffc_sysfs_init,		ffc_sysfs_exit },

@@ -18,6 +18,7 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 
 #include "ffclock_internal.h"
 #include "ffclock_trace.h"
@@ -43,6 +44,13 @@
  * still, milliseconds at least, so that only being preempted is worth another.
  */
 #define FFC_TIMELESS_GOOD_NS	1000000
+
+/*
+ * When all sources have refused, they are asked again after that, twice that, and so
+ * on, for as long as the disruption waits for the time.
+ */
+#define FFC_RETRY_MIN_SEC	1
+#define FFC_RETRY_MAX_SEC	64
 
 /* When a source that was asked once is to be doubted */
 #define FFC_ONCE_UPDATE_SEC	64
@@ -591,6 +599,34 @@ static void ffc_measure(struct ffclock_migration *m, const struct ffclock_host_t
 	}
 }
 
+static void ffc_retry_fn(struct work_struct *work)
+{
+	ffc_event_raise(FFC_EVENT_SOURCE);
+}
+
+static DECLARE_DELAYED_WORK(ffc_retry, ffc_retry_fn);
+static unsigned int ffc_retry_sec;	/* ffc_mig_mutex */
+
+/* Somebody who was asked may know later; with a daemon's estimate alone, it will tell */
+static void ffc_retry_later(bool first)
+{
+	if (list_empty(&ffc_sources))
+		return;
+	ffc_retry_sec = first ? FFC_RETRY_MIN_SEC : min(2 * ffc_retry_sec, FFC_RETRY_MAX_SEC);
+	mod_delayed_work(system_wq, &ffc_retry, ffc_retry_sec * HZ);
+}
+
+int ffc_migration_init(void)
+{
+	return 0;
+}
+
+/* After the last disruption and the last source */
+void ffc_migration_exit(void)
+{
+	cancel_delayed_work_sync(&ffc_retry);
+}
+
 /**
  * ffc_migration_work() - do what is to be done about the latest disruption
  * @events: what has happened: a disruption, or new parameters that may help
@@ -632,6 +668,8 @@ void ffc_migration_work(unsigned int events)
 		} else {
 			if (events & FFCLOCK_EVENT_DISRUPTION)
 				ffc_act_timeless(m);
+			if (m->policy == FFCLOCK_MIG_PENDING)
+				ffc_retry_later(events & FFCLOCK_EVENT_DISRUPTION);
 			goto unlock;
 		}
 		/* disrupted again while asking: that event's work is queued */

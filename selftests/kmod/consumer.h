@@ -25,6 +25,9 @@ void consumer_tick_show(struct seq_file *m);
 int consumer_snapshot_run(unsigned int rounds);
 void consumer_snapshot_show(struct seq_file *m);
 
+int consumer_source_run(unsigned int refusals);
+void consumer_source_show(struct seq_file *m);
+
 int consumer_stress_start(void);
 void consumer_stress_stop(void);
 void consumer_stress_show(struct seq_file *m);

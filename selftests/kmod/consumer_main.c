@@ -9,6 +9,7 @@
  *	snapshot N	N snapshots compared with the kernel's own
  *	cost N		cycles per call, N batches
  *	tick N		cycles of the timekeeping notifier, N updates
+ *	source N	a disruption, and a source that refuses N times first
  *	stress start	readers on every CPU, until
  *	stress stop
  *	unstable	have the kernel mark the TSC as unstable, for good
@@ -33,6 +34,7 @@ static const struct consumer_command {
 	{ "snapshot",	consumer_snapshot_run,	consumer_snapshot_show },
 	{ "cost",	consumer_cost_run,	consumer_cost_show },
 	{ "tick",	consumer_tick_run,	consumer_tick_show },
+	{ "source",	consumer_source_run,	consumer_source_show },
 };
 
 static void (*consumer_last)(struct seq_file *m);

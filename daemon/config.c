@@ -102,6 +102,16 @@ static void opt_error(struct conffile *f, struct source_line *l, const char *arg
 		l->s.error_ns = (uint32_t)ns;
 }
 
+/* Signed: what comes late, or early */
+static void opt_offset(struct conffile *f, struct source_line *l, const char *arg)
+{
+	bool early = *arg == '-';
+	int64_t ns;
+
+	if (conffile_seconds(f, "offset", arg + early, 0, 0.5, &ns))
+		l->s.offset_ns = (int32_t)(early ? -ns : ns);
+}
+
 static void opt_maxsources(struct conffile *f, struct source_line *l, const char *arg)
 {
 	conffile_int(f, "maxsources", arg, 1, CONFIG_SOURCES_MAX, &l->count);
@@ -112,6 +122,7 @@ static void opt_maxsources(struct conffile *f, struct source_line *l, const char
 #define FOR_POOL	(1u << 1)
 #define FOR_PHC		(1u << 2)
 #define FOR_VMCLOCK	(1u << 3)
+#define FOR_PPS		(1u << 4)
 #define FOR_ALL		~0u
 
 #define FLAG(member)	NULL, offsetof(struct config_source, member)
@@ -142,9 +153,11 @@ static const struct source_option {
 	{ "maxsources",	FOR_POOL,		"N",		opt_maxsources, 0 },
 	{ "tai",	FOR_PHC,		NULL,		FLAG(tai) },
 	{ "basic",	FOR_PHC,		NULL,		FLAG(phc_basic) },
-	{ "error",	FOR_PHC | FOR_VMCLOCK,	"SECONDS",	opt_error, 0 },
+	{ "error",	FOR_PHC | FOR_VMCLOCK | FOR_PPS, "SECONDS", opt_error, 0 },
+	{ "clear",	FOR_PPS,		NULL,		FLAG(pps_clear) },
+	{ "offset",	FOR_PPS,		"SECONDS",	opt_offset, 0 },
 	{ "prefer",	FOR_ALL,		NULL,		FLAG(prefer) },
-	{ "trust",	FOR_ALL,		NULL,		FLAG(trust) },
+	{ "trust",	FOR_ALL & ~FOR_PPS,	NULL,		FLAG(trust) },
 	{ "noselect",	FOR_ALL,		NULL,		FLAG(noselect) },
 };
 #define N_SOURCE_OPTIONS	(sizeof(source_options) / sizeof(source_options[0]))
@@ -284,8 +297,8 @@ static void key_device(struct conffile *f, struct source_line *l)
 
 	l->count = 1;
 	l->s.line = f->line;
-	l->s.minpoll = CONFIG_PHC_MINPOLL;
-	l->s.maxpoll = CONFIG_PHC_MAXPOLL;
+	l->s.minpoll = l->options == FOR_PPS ? CONFIG_PPS_POLL : CONFIG_PHC_MINPOLL;
+	l->s.maxpoll = l->options == FOR_PPS ? CONFIG_PPS_POLL : CONFIG_PHC_MAXPOLL;
 	if (f->n < 2) {
 		conffile_complain(f, "%s: the device is missing: %s DEVICE [OPTION...]; "
 				  "options: %s", key, key, known_options(l->options, known));
@@ -299,6 +312,16 @@ static void key_device(struct conffile *f, struct source_line *l)
 static void key_phc(struct conffile *f)
 {
 	struct source_line l = { .options = FOR_PHC, .s.kind = CONFIG_SOURCE_PHC };
+
+	key_device(f, &l);
+}
+
+static void key_pps(struct conffile *f)
+{
+	struct source_line l = {
+		.options = FOR_PPS, .s.kind = CONFIG_SOURCE_PPS,
+		.s.error_ns = CONFIG_PPS_ERROR_NS,
+	};
 
 	key_device(f, &l);
 }
@@ -402,6 +425,7 @@ static const struct conffile_key keys[] = {
 	{ "pool",	NULL,					key_pool,	true },
 	{ "phc",	NULL,					key_phc,	true },
 	{ "vmclock",	NULL,					key_vmclock,	true },
+	{ "pps",	NULL,					key_pps,	true },
 	/* these two: in the order of their enums */
 	{ "counter",	"auto, device, tsc, monotonic_raw",	key_counter,	false },
 	{ "output",	"auto, kernel, none",			key_output,	false },
@@ -438,6 +462,16 @@ void config_defaults(struct config *cfg)
 	config_output_defaults(cfg);
 }
 
+/* Sources that know the time by themselves */
+static size_t telling(const struct config *cfg)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < cfg->n_sources; i++)
+		n += cfg->sources[i].kind != CONFIG_SOURCE_PPS;
+	return n;
+}
+
 int config_parse(struct config *cfg, const char *text, size_t len, const char *name, FILE *err)
 {
 	struct conffile f = { .keys = keys, .n_keys = N_KEYS, .to = cfg, .name = name, .err = err };
@@ -447,9 +481,12 @@ int config_parse(struct config *cfg, const char *text, size_t len, const char *n
 	if (!cfg->n_sources && !f.errors)
 		conffile_complain(&f, "no source of time: add a line 'server HOST', 'phc DEVICE' or "
 				  "'vmclock DEVICE'");
-	if (cfg->min_sources > cfg->n_sources && !f.errors)
-		conffile_complain(&f, "minsources %u, but there are only %zu sources",
-				  cfg->min_sources, cfg->n_sources);
+	if (cfg->n_sources && !telling(cfg) && !f.errors)
+		conffile_complain(&f, "pps: pulses do not say which second they begin: add a line "
+				  "'server HOST' or another source");
+	if (cfg->min_sources > telling(cfg) && !f.errors)
+		conffile_complain(&f, "minsources %u, but there are only %zu sources that tell the "
+				  "time", cfg->min_sources, telling(cfg));
 	if (cfg->output == CONFIG_OUTPUT_KERNEL && cfg->counter > CONFIG_COUNTER_DEVICE)
 		conffile_complain(&f, "output kernel needs counter device (or auto): the kernel's "
 				  "clock runs on the kernel's counter");

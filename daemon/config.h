@@ -35,6 +35,10 @@
 /* VMClock: what the time is off by at most where the page does not tell: a second, in ns */
 #define CONFIG_VMCLOCK_ERROR_NS	1000000000U
 
+/* PPS: every pulse; an interrupt comes some us after it, 10 where the processor slept */
+#define CONFIG_PPS_POLL		0
+#define CONFIG_PPS_ERROR_NS	10000U
+
 /* Addresses of a pool to use, if there are as many: three outvote a liar, and one to spare */
 #define CONFIG_POOL_SOURCES	4
 
@@ -109,6 +113,7 @@ enum config_source_kind {
 	CONFIG_SOURCE_NTP,
 	CONFIG_SOURCE_PHC,
 	CONFIG_SOURCE_VMCLOCK,
+	CONFIG_SOURCE_PPS,
 };
 
 /**
@@ -129,8 +134,10 @@ enum config_source_kind {
  * @nts_ca: NTP: file of certificate authorities; empty: the system's
  * @tai: PHC: it tells TAI
  * @phc_basic: PHC: the plainest way of reading it only
- * @error_ns: PHC: bound of its own error; VMClock: the same where the page tells none
- *	[ns]
+ * @pps_clear: PPS: the second begins with the clear edge, not the assert edge
+ * @offset_ns: PPS: how late its stamps are, +-0.5 s [ns]
+ * @error_ns: PHC, PPS: bound of its own error; VMClock: the same where the page tells
+ *	none [ns]
  * @pool: NTP: one of several addresses of @name, none of which serves two sources
  */
 struct config_source {
@@ -150,6 +157,8 @@ struct config_source {
 	uint16_t		nts_port;
 	bool			tai;
 	bool			phc_basic;
+	bool			pps_clear;
+	int32_t			offset_ns;
 	uint32_t		error_ns;
 	char			nts_ca[CONFIG_FILE_MAX];
 };

@@ -220,7 +220,7 @@ static bool has_say(const struct ensemble *e, const struct member *m)
 	struct ffe_map map;
 	unsigned int i;
 
-	if (m->cfg.noselect || !m->reachable || m->state == ENS_FALSE ||
+	if (m->cfg.noselect || m->cfg.numbered || !m->reachable || m->state == ENS_FALSE ||
 	    m->state == ENS_UNDECIDED)
 		return false;
 	ffe_map_at(m->ffe, e->last.map.counter, &map);
@@ -262,6 +262,8 @@ static uint32_t count_announcements(struct ensemble *e, int64_t utc_ns)
 		return 0;
 	leap_await(&e->leap, &next);
 	for (i = 0; i < e->n; i++) {
+		if (e->m[i].cfg.numbered)
+			continue;
 		leap_await(&e->m[i].leap, &next);
 		e->m[i].resolved = RES_OPEN;
 	}
@@ -284,6 +286,9 @@ static uint32_t count_outcomes(struct ensemble *e)
 	if (2 * done <= all && 2 * not <= all)
 		return 0;
 	e->leap_done = 2 * done > all;
+	for (i = 0; e->leap_done && i < e->n; i++)
+		if (e->m[i].cfg.numbered)
+			e->m[i].leap.applied += e->leap.change;
 	if (e->leap_done)
 		e->leap.applied += e->leap.change;
 	e->leap.change = 0;
@@ -299,6 +304,12 @@ static uint32_t remove_leaps(struct ensemble *e, struct member *m, struct ffe_st
 	struct ffe_map map;
 	uint32_t ev = 0;
 
+	/* numbered by the clock of all: on the scale of all, of which it knows nothing itself */
+	if (m->cfg.numbered) {
+		s->tb += e->leap.applied * NSEC;
+		s->te += e->leap.applied * NSEC;
+		return 0;
+	}
 	ffe_map_at(m->ffe, s->tf, &map);
 	if (map.status != FFE_UNSYNC && map.bound_ns < LEAP_CLOCK_NS)
 		predicted = map.time_ns;
@@ -423,8 +434,8 @@ static unsigned int find_usable(struct ensemble *e, uint64_t counter, bool *usab
 		} else {
 			m->state = m->reachable ? ENS_AGREES : ENS_UNREACHABLE;
 		}
-		wanted += !m->cfg.noselect;
-		clocks += !m->cfg.noselect && m->state != ENS_NO_CLOCK;
+		wanted += !m->cfg.noselect && !m->cfg.numbered;
+		clocks += !m->cfg.noselect && !m->cfg.numbered && m->state != ENS_NO_CLOCK;
 		deserted &= m->state != ENS_AGREES || m->cfg.noselect;
 	}
 	for (i = 0; i < e->n; i++) {
@@ -460,7 +471,7 @@ struct round {
 
 static void gather(struct ensemble *e, uint64_t counter, struct round *r)
 {
-	bool trusted = false;
+	bool trusted = false, others = false;
 	unsigned int i;
 
 	for (i = 0; i < e->n; i++)
@@ -473,8 +484,10 @@ static void gather(struct ensemble *e, uint64_t counter, struct round *r)
 		r->before = offset_of(e, NULL, &e->last.map, counter, r->ref);
 		ffe_map_read(&e->last.map, counter, NULL, &r->before_bound);
 	}
-	for (i = 0; i < e->n; i++)
+	for (i = 0; i < e->n; i++) {
 		trusted |= r->usable[i] && e->m[i].cfg.trust && !e->m[i].cfg.noselect;
+		others |= r->usable[i] && !e->m[i].cfg.numbered && !e->m[i].cfg.noselect;
+	}
 	for (i = 0; i < e->n; i++) {
 		const struct member *m = &e->m[i];
 		double x;
@@ -486,7 +499,8 @@ static void gather(struct ensemble *e, uint64_t counter, struct round *r)
 		x = offset_of(e, m, &m->now, counter, r->ref);
 		r->span[i] = (struct select_span){
 			.lo = x - m->now.bound_ns, .hi = x + m->now.bound_ns,
-			.vote = !m->cfg.noselect && (!trusted || m->cfg.trust),
+			.vote = !m->cfg.noselect && (!trusted || m->cfg.trust) &&
+				(!others || !m->cfg.numbered),
 		};
 	}
 }

@@ -65,6 +65,9 @@ struct ens_config {
  * @prefer: while it agrees with the majority, only such sources make the clock
  * @trust: while such sources have clocks, only they vote
  * @noselect: watch it only
+ * @numbered: it tells where a second begins, and the clock of all which one: whole
+ *	seconds of its time are nobody's word.  It has no vote, unless nobody else is
+ *	left, and none on leap seconds
  */
 struct ens_source {
 	double				poll_min_s;
@@ -73,6 +76,7 @@ struct ens_source {
 	bool				prefer;
 	bool				trust;
 	bool				noselect;
+	bool				numbered;
 };
 
 /* What a stamp did, beside FFE_EV_*; bits */

@@ -137,6 +137,10 @@ struct source *source_ntp_new(const struct config_source *cfg, struct counter *c
 struct source *source_phc_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink);
 
+/* Pulses, one a second.  Return: as source_new(); NULL only when out of memory */
+struct source *source_pps_new(const struct config_source *cfg, struct counter *counter,
+			      struct loop *loop, const struct source_sink *sink);
+
 /* A VMClock page.  Return: as source_new(); NULL only when out of memory */
 struct source *source_vmclock_new(const struct config_source *cfg, struct counter *counter,
 				  struct loop *loop, const struct source_sink *sink);

@@ -447,6 +447,7 @@ static int add_peer(struct sync *s, const struct config_source *cfg, const struc
 	struct ens_source es = {
 		.poll_min_s = ldexp(1, cfg->minpoll), .poll_max_s = ldexp(1, cfg->maxpoll),
 		.prefer = cfg->prefer, .trust = cfg->trust, .noselect = cfg->noselect,
+		.numbered = cfg->kind == CONFIG_SOURCE_PPS,
 	};
 	struct peer *p = &s->peers[s->n_peers++];
 	struct source_sink sink = {

@@ -213,6 +213,24 @@ static void test_refusals(void **state)
 	assert_int_equal(cfg.sources[0].maxpoll, 4);
 	assert_true(cfg.sources[1].error_ns == 250000000 && cfg.sources[1].trust);
 	assert_int_equal(cfg.sources[1].maxpoll, 6);
+	assert_int_equal(parse("server a\npps /dev/pps0\npps /dev/pps1 clear offset 0.1 error 0.001"
+			       " prefer\npps /dev/pps2 offset -0.0000015 maxpoll 4"), 0);
+	assert_int_equal(cfg.sources[1].kind, CONFIG_SOURCE_PPS);
+	assert_true(!cfg.sources[1].pps_clear && !cfg.sources[1].offset_ns);
+	assert_int_equal(cfg.sources[1].error_ns, CONFIG_PPS_ERROR_NS);
+	assert_true(!cfg.sources[1].minpoll && !cfg.sources[1].maxpoll);
+	assert_true(cfg.sources[2].pps_clear && cfg.sources[2].prefer);
+	assert_int_equal(cfg.sources[2].offset_ns, 100000000);
+	assert_int_equal(cfg.sources[3].offset_ns, -1500);
+	assert_int_equal(cfg.sources[3].maxpoll, 4);
+	refuse("pps /dev/pps0", "which second", "server HOST");
+	refuse("server a\npps /dev/pps0\nminsources 2", "minsources 2", "only 1 sources");
+	refuse("server a\npps", "f:2: pps: the device is missing", "offset SECONDS");
+	refuse("server a\npps pps0", "f:2: ", "absolute path");
+	refuse("server a\npps /p offset 0.51", "offset", "from 0 to 0.5");
+	refuse("server a\npps /p offset --0.1", "offset", "from 0 to 0.5");
+	refuse("server a\npps /p offset -", "offset", "from 0 to 0.5");
+	refuse("server a\npps /p trust", "unknown option 'trust'", "clear");
 	refuse("vmclock", "f:1: vmclock: the device is missing", "error SECONDS");
 	refuse("vmclock vmclock0", "f:1: ", "absolute path");
 	refuse("vmclock /dev/vmclock0 tai", "f:1: ", "unknown option 'tai'");
@@ -224,7 +242,7 @@ static void test_refusals(void **state)
 	refuse("pool a tai", "ntsnotime, maxsources N, prefer", "f:1: ");
 	refuse("phc /a nts", "known: minpoll N, maxpoll N, tai, basic, error SECONDS, prefer, trust, "
 	       "noselect\n", "f:1: ");
-	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, vmclock, counter, ",
+	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, vmclock, pps, counter, ",
 	       "ratelimit, shm, sock, metrics\n");
 	refuse("phc /dev/ptp0 error 2", "error", "from 0 to 1");
 	refuse("phc /dev/ptp0\nphc /dev/ptp0", "f:2: ", "already on line 1");

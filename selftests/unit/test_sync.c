@@ -264,6 +264,9 @@ static const struct output_ops out_ops = {
 static struct output the_output = { .ops = &out_ops };
 static struct config cfg;
 static struct sync *s;
+/* Sources from this one on (number + 1, 0: none) are pulses */
+static unsigned int pulses;
+
 /* Options of the next set-up: source number + 1, or 0 */
 static unsigned int preferred, trusted, watched, need;
 static int64_t distance;
@@ -283,6 +286,8 @@ static void begin(unsigned int n)
 		cfg.sources[i].prefer = i + 1 == preferred;
 		cfg.sources[i].trust = i + 1 == trusted;
 		cfg.sources[i].noselect = i == watched && watched;
+		if (pulses && i + 1 >= pulses)
+			cfg.sources[i].kind = CONFIG_SOURCE_PPS;
 	}
 	cfg.n_sources = n;
 	if (need)
@@ -711,13 +716,115 @@ static void test_told_break(void **state)
 	assert_true(last.epoch == 3 && llabs(error_ns()) <= (int64_t)last.map.bound_ns);
 }
 
+/* Pulses ------------------------------------------------------------------ */
+
+/* What a pulse's source makes of one that is @off_ns late: which second, says the clock */
+static bool pulse(struct fake *f, int64_t off_ns)
+{
+	uint64_t at = counter_at(now);
+	struct source_stamp st = {
+		.ffe = { .ta = at - 20, .tf = at + 20, .root_disp_ns = 10000,
+			 .client_err_ns = 300, .stratum = 1 },
+		.epoch = epoch,
+	};
+	struct ffe_map map;
+	int64_t t;
+
+	if (f->base.sink.clock(f->base.sink.arg, at, epoch, &map))
+		return false;
+	t = ffe_map_read(&map, at, NULL, NULL);
+	st.ffe.tb = (t + NSEC / 2) / NSEC * NSEC + (now - START) % NSEC + off_ns;
+	st.ffe.te = st.ffe.tb;
+	f->reach = (uint8_t)(f->reach << 1 | 1);
+	f->base.sink.stamp(f->base.sink.arg, &st);
+	return true;
+}
+
+/* START is a whole second: servers every 16 s, a pulse each second, for @n times 16 s */
+static void pulse_rounds(int n)
+{
+	unsigned int i;
+	int j;
+
+	while (n--) {
+		for (j = 0; j < 16; j++) {
+			now = START + ((now - START) / NSEC + 1) * NSEC;
+			for (i = pulses - 1; i < n_fakes; i++)
+				pulse(fakes[i], 0);
+		}
+		now += NSEC / 10;
+		for (i = 0; i < pulses - 1; i++)
+			stamp(fakes[i]);
+	}
+}
+
+static void test_pulses(void **state)
+{
+	double before;
+	int i;
+
+	(void)state;
+	pulses = 2;
+	begin(2);
+	/* nobody can tell which second */
+	assert_false(pulse(fakes[1], 0));
+	assert_int_equal(updates, 0);
+	/* a far server, 3 ms of asymmetry: good for the number; its clock is there at once */
+	fakes[0]->rtt_ns = 10000000;
+	fakes[0]->off_ns = 3000000;
+	now = START + 100000000;
+	stamp(fakes[0]);
+	assert_int_equal(updates, 1);
+	before = last.map.bound_ns;
+	pulse_rounds(40);
+	assert_true(llabs(error_ns()) < 1000);
+	assert_true(last.map.bound_ns < before / 100);
+	assert_string_equal(chosen(), "b");
+	assert_true(state_of(0) == ENS_AGREES || state_of(0) == ENS_USED);
+
+	/* without the server the pulses carry on */
+	for (i = 0; i < 600; i++) {
+		now = START + ((now - START) / NSEC + 1) * NSEC;
+		assert_true(pulse(fakes[1], 0));
+		if (!(i % 16))
+			miss(fakes[0]);
+	}
+	assert_int_equal(state_of(0), ENS_UNREACHABLE);
+	assert_int_equal(state_of(1), ENS_USED);
+	assert_true(llabs(error_ns()) < 1000 && last.map.status == FFE_SYNC);
+	/* a break of the counter: they do not know the number any more */
+	pending_break = COUNTER_EV_EPOCH;
+	epoch++;
+	sync_check_counter(s);
+	assert_false(pulse(fakes[1], 0));
+	pulses = 0;
+}
+
+/* Pulses numbered by a clock are no witness for its seconds */
+static void test_pulses_no_vote(void **state)
+{
+	(void)state;
+	pulses = 4;
+	begin(4);
+	fakes[0]->off_ns = NSEC;	/* the first to answer lies by a whole second */
+	now = START + 100000000;
+	stamp(fakes[0]);
+	now += (int64_t)(ENS_PATIENCE_S + 1) * NSEC;
+	stamp(fakes[0]);
+	pulse_rounds(20);
+	assert_true(llabs(error_ns()) < 1000);
+	assert_int_equal(state_of(0), ENS_FALSE);
+	assert_int_equal(state_of(3), ENS_USED);
+	pulses = 0;
+}
+
 /* Through a leap second at the end of this month, @change +1 or -1 */
 static void leap(int change, bool applied)
 {
 	int64_t end_ns, utc_end;
 	int i;
 
-	begin(1);
+	begin(pulses ? 2 : 1);
 	/* START is 2026-11-18; begin 2 h before the month's end */
 	utc_end = INT64_C(1796083200);
 	now = (utc_end - 7200) * NSEC;
@@ -733,6 +840,9 @@ static void leap(int change, bool applied)
 			fakes[0]->leap = NTP_LEAP_NONE;
 		}
 		stamp(fakes[0]);
+		/* every 16 s, at a second's beginning of the servers' as of ours */
+		if (pulses && i)
+			assert_true(pulse(fakes[1], 0));
 		if (before) {
 			assert_int_equal(last.leap_change, change);
 			assert_true(last.leap_utc_sec == utc_end);
@@ -772,6 +882,22 @@ static void test_leap_false(void **state)
 	leap(1, false);
 }
 
+/* Pulses have no say on leap seconds, and go through them with all */
+static void test_leap_pulses(void **state)
+{
+	(void)state;
+	pulses = 2;
+	leap(1, true);
+	assert_int_equal(state_of(1), ENS_USED);
+	end(NULL);
+	leap(-1, true);
+	assert_int_equal(state_of(1), ENS_USED);
+	end(NULL);
+	leap(1, false);
+	assert_int_equal(state_of(1), ENS_USED);
+	pulses = 0;
+}
+
 static void test_moved(void **state)
 {
 	(void)state;
@@ -798,9 +924,12 @@ int main(void)
 		cmocka_unit_test_teardown(test_distance, end),
 		cmocka_unit_test_teardown(test_break, end),
 		cmocka_unit_test_teardown(test_told_break, end),
+		cmocka_unit_test_teardown(test_pulses, end),
+		cmocka_unit_test_teardown(test_pulses_no_vote, end),
 		cmocka_unit_test_teardown(test_leap_insert, end),
 		cmocka_unit_test_teardown(test_leap_delete, end),
 		cmocka_unit_test_teardown(test_leap_false, end),
+		cmocka_unit_test_teardown(test_leap_pulses, end),
 		cmocka_unit_test_teardown(test_moved, end),
 	};
 

@@ -99,6 +99,7 @@
  */
 #define PROOF_STAMPS	32
 #define PROOF_AGREES	2.0
+#define PROOF_SHORTER	0.9
 
 /* A rate known from an earlier run may be off by so many of its own sigma. */
 #define PRIOR_SIGMA	5.0
@@ -432,12 +433,16 @@ static double bound_believed(const struct ffe *f, double age)
 	       BOUND_SIGMA * sqrt(ffe_wander_hold(&f->wander, &f->belief, age));
 }
 
-/* Another exchange has met the proof: can the filters be believed without it? */
-static void proof_judge(struct ffe *f)
+/*
+ * Another exchange has met the proof: can the filters be believed without it?  Not
+ * while the path still turns out to be much shorter than they took it for.
+ */
+static void proof_judge(struct ffe *f, double min_rtt)
 {
 	double proven = ffe_proof_bound(&f->proof, &f->belief, 0);
 
-	if (rate_known(f) && proven < PROOF_AGREES * bound_believed(f, 0))
+	if (rate_known(f) && ffe_path_min_rtt(&f->path) > PROOF_SHORTER * min_rtt &&
+	    proven < PROOF_AGREES * bound_believed(f, 0))
 		f->proof.agreed++;
 	else
 		f->proof.agreed = 0;
@@ -536,7 +541,7 @@ static uint32_t stamp_use(struct ffe *f, const struct ffe_stamp *s)
 
 	if (!ffe_proof_add(&f->proof, &e, y, &f->belief))
 		ev |= FFE_EV_DISAGREE;
-	proof_judge(f);
+	proof_judge(f, min_rtt);
 	f->settled |= is_settled(f);
 
 	/* keep the filters' offsets small: the belief becomes the reference */
@@ -698,15 +703,19 @@ static uint32_t stamp_take(struct ffe *f, const struct ffe_stamp *s)
 		ffe_path_start(&f->path, &e, &c, f->start_bound);
 		f->have_path = true;
 	}
-	if (ffe_path_short(&f->path, &e, &c))
+	if (ffe_path_short(&f->path, &e, &c)) {
+		f->proof.agreed = 0;
 		return ev | FFE_EV_SHORT;
+	}
 	contradiction(f, &e, &d);
 	if (d.off > 0 && ffe_path_withdraw(&f->path, &e, &c)) {
 		ev |= FFE_EV_DOWNSHIFT;
 		contradiction(f, &e, &d);
 	}
-	if (d.off > 0)
+	if (d.off > 0) {
+		f->proof.agreed = 0;
 		return ev | suspect_take(f, s, &e, &d);
+	}
 
 	if (f->suspects) {
 		ev |= FFE_EV_OUTLIER;

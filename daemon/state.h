@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a later run may start from: the oscillator's rate and the servers' minimum
- * round-trip times, in a file.
+ * What a later run may start from: the oscillator's rate, in a file; and the servers'
+ * least round-trip times.
  *
  * It belongs to one boot, one counter, one clocksource, and to the time between
  * two migrations.  Of any other it says nothing and is ignored.
@@ -25,7 +25,8 @@
  * @port: likewise, 0 for sorts without
  * @have_prior: @prior is valid
  * @prior: as it was when saved
- * @min_rtt_ns: least round-trip time of its path [ns], 0: unknown
+ * @min_rtt_ns: least round-trip time of its path [ns], 0: unknown; for people, it
+ *	is not used: see Documentation/timers/ffclock-estimator.rst
  */
 struct state_source {
 	char			name[CONFIG_HOST_MAX];
@@ -93,8 +94,7 @@ const char *state_differs(const struct state *s, const struct state *here);
  * @s: from the file, or NULL
  * @cfg: source
  * @now_ns: CLOCK_BOOTTIME [ns]
- * @prior: receives the rate as uncertain as it has become since, and the minimum
- *	round-trip time if this very source is in the state
+ * @prior: receives the rate as uncertain as it has become since
  *
  * All sources measure the same oscillator: one that is new gets the best rate.
  *

@@ -83,6 +83,7 @@ static double draw_poll(void)
  * @ev: events
  * @n: of them
  * @again_s: a disruption happens then [s]; 0 for none
+ * @known: the rate is known from an earlier run
  * @times: only until the clock is called synchronised
  */
 struct early {
@@ -90,6 +91,7 @@ struct early {
 	struct sim_event	ev[8];
 	unsigned int		n;
 	double			again_s;
+	bool			known;
 	bool			times;
 };
 
@@ -187,6 +189,17 @@ static void draw_untold(struct early *e)
 	draw_jump(e);
 }
 
+/* A state file tells the rate; the estimator is sure of it from the start. */
+static void draw_known(struct early *e)
+{
+	if (draw(0, 1) < 0.5)
+		draw_slowfirst(e);
+	else
+		draw_busy(e);
+	e->sc.name = "known";
+	e->known = true;
+}
+
 static void draw_quiet(struct early *e)
 {
 	draw_oscillator(e, "quiet");
@@ -214,6 +227,7 @@ static const struct early_case {
 	{ "tail", "the same with a long tail", draw_heavy, 0 },
 	{ "told", "slow, and again after a migration that is told", draw_told, 1.5 },
 	{ "untold", "busy, and again after a migration that nobody told", draw_untold, 0 },
+	{ "known", "slow or busy, the rate known from an earlier run", draw_known, 0 },
 };
 
 #define CASES	(sizeof(cases) / sizeof(cases[0]))
@@ -283,7 +297,13 @@ static bool promise_kept(const struct early *e, const struct ffe *f, const struc
 static double run_one(const struct early *e, uint64_t seed, struct ffe *f, struct cover *at,
 		      struct cover *before, int verbose)
 {
-	struct ffe_config cfg = { .nominal_period_ns = e->sc.period_ns };
+	struct ffe_prior prior = {
+		.period_ns = e->sc.period_ns / (1 + e->sc.skew_ppm * 1e-6),
+		.period_sigma = 3e-8, .wander = e->sc.wander,
+	};
+	struct ffe_config cfg = {
+		.nominal_period_ns = e->sc.period_ns, .prior = e->known ? &prior : NULL,
+	};
 	double synced = INFINITY, least = INFINITY, err, bound;
 	struct ffe_map map = { .status = FFE_UNSYNC };
 	bool again = false, gone = false;

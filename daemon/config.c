@@ -123,6 +123,7 @@ static void opt_maxsources(struct conffile *f, struct source_line *l, const char
 #define FOR_PHC		(1u << 2)
 #define FOR_VMCLOCK	(1u << 3)
 #define FOR_PPS		(1u << 4)
+#define FOR_XENSTORE	(1u << 5)
 #define FOR_ALL		~0u
 
 #define FLAG(member)	NULL, offsetof(struct config_source, member)
@@ -154,6 +155,7 @@ static const struct source_option {
 	{ "tai",	FOR_PHC,		NULL,		FLAG(tai) },
 	{ "basic",	FOR_PHC,		NULL,		FLAG(phc_basic) },
 	{ "error",	FOR_PHC | FOR_VMCLOCK | FOR_PPS, "SECONDS", opt_error, 0 },
+	{ "trusttsc",	FOR_XENSTORE,		NULL,		FLAG(trust_tsc) },
 	{ "clear",	FOR_PPS,		NULL,		FLAG(pps_clear) },
 	{ "offset",	FOR_PPS,		"SECONDS",	opt_offset, 0 },
 	{ "prefer",	FOR_ALL,		NULL,		FLAG(prefer) },
@@ -326,6 +328,13 @@ static void key_pps(struct conffile *f)
 	key_device(f, &l);
 }
 
+static void key_xenstore(struct conffile *f)
+{
+	struct source_line l = { .options = FOR_XENSTORE, .s.kind = CONFIG_SOURCE_XENSTORE };
+
+	key_device(f, &l);
+}
+
 static void key_vmclock(struct conffile *f)
 {
 	struct source_line l = {
@@ -426,6 +435,7 @@ static const struct conffile_key keys[] = {
 	{ "phc",	NULL,					key_phc,	true },
 	{ "vmclock",	NULL,					key_vmclock,	true },
 	{ "pps",	NULL,					key_pps,	true },
+	{ "xenstore",	NULL,					key_xenstore,	true },
 	/* these two: in the order of their enums */
 	{ "counter",	"auto, device, tsc, monotonic_raw",	key_counter,	false },
 	{ "output",	"auto, kernel, none",			key_output,	false },

@@ -114,6 +114,7 @@ enum config_source_kind {
 	CONFIG_SOURCE_PHC,
 	CONFIG_SOURCE_VMCLOCK,
 	CONFIG_SOURCE_PPS,
+	CONFIG_SOURCE_XENSTORE,
 };
 
 /**
@@ -134,6 +135,7 @@ enum config_source_kind {
  * @nts_ca: NTP: file of certificate authorities; empty: the system's
  * @tai: PHC: it tells TAI
  * @phc_basic: PHC: the plainest way of reading it only
+ * @trust_tsc: Xenstore: this domain's TSC is the host's own
  * @pps_clear: PPS: the second begins with the clear edge, not the assert edge
  * @offset_ns: PPS: how late its stamps are, +-0.5 s [ns]
  * @error_ns: PHC, PPS: bound of its own error; VMClock: the same where the page tells
@@ -158,6 +160,7 @@ struct config_source {
 	bool			tai;
 	bool			phc_basic;
 	bool			pps_clear;
+	bool			trust_tsc;
 	int32_t			offset_ns;
 	uint32_t		error_ns;
 	char			nts_ca[CONFIG_FILE_MAX];

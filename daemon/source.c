@@ -13,6 +13,7 @@ static const source_maker makers[] = {
 	[CONFIG_SOURCE_PHC]	= source_phc_new,
 	[CONFIG_SOURCE_VMCLOCK]	= source_vmclock_new,
 	[CONFIG_SOURCE_PPS]	= source_pps_new,
+	[CONFIG_SOURCE_XENSTORE] = source_xenstore_new,
 };
 
 struct source *source_new(const struct config_source *cfg, struct counter *counter,

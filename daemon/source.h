@@ -141,6 +141,10 @@ struct source *source_phc_new(const struct config_source *cfg, struct counter *c
 struct source *source_pps_new(const struct config_source *cfg, struct counter *counter,
 			      struct loop *loop, const struct source_sink *sink);
 
+/* Dom0's record in Xenstore.  Return: as source_new(); NULL only when out of memory */
+struct source *source_xenstore_new(const struct config_source *cfg, struct counter *counter,
+				   struct loop *loop, const struct source_sink *sink);
+
 /* A VMClock page.  Return: as source_new(); NULL only when out of memory */
 struct source *source_vmclock_new(const struct config_source *cfg, struct counter *counter,
 				  struct loop *loop, const struct source_sink *sink);

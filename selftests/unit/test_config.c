@@ -231,6 +231,12 @@ static void test_refusals(void **state)
 	refuse("server a\npps /p offset --0.1", "offset", "from 0 to 0.5");
 	refuse("server a\npps /p offset -", "offset", "from 0 to 0.5");
 	refuse("server a\npps /p trust", "unknown option 'trust'", "clear");
+	assert_int_equal(parse("xenstore /dev/xen/xenbus\nxenstore /x trusttsc minpoll 2"), 0);
+	assert_int_equal(cfg.sources[0].kind, CONFIG_SOURCE_XENSTORE);
+	assert_true(!cfg.sources[0].trust_tsc && cfg.sources[1].trust_tsc);
+	assert_int_equal(cfg.sources[1].minpoll, 2);
+	refuse("xenstore", "f:1: xenstore: the device is missing", "trusttsc");
+	refuse("xenstore /x error 0.1", "unknown option 'error'", "trusttsc");
 	refuse("vmclock", "f:1: vmclock: the device is missing", "error SECONDS");
 	refuse("vmclock vmclock0", "f:1: ", "absolute path");
 	refuse("vmclock /dev/vmclock0 tai", "f:1: ", "unknown option 'tai'");
@@ -242,7 +248,7 @@ static void test_refusals(void **state)
 	refuse("pool a tai", "ntsnotime, maxsources N, prefer", "f:1: ");
 	refuse("phc /a nts", "known: minpoll N, maxpoll N, tai, basic, error SECONDS, prefer, trust, "
 	       "noselect\n", "f:1: ");
-	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, vmclock, pps, counter, ",
+	refuse("server a\nx 1", "unknown key 'x'; known: server, pool, phc, vmclock, pps, xenstore, ",
 	       "ratelimit, shm, sock, metrics\n");
 	refuse("phc /dev/ptp0 error 2", "error", "from 0 to 1");
 	refuse("phc /dev/ptp0\nphc /dev/ptp0", "f:2: ", "already on line 1");

@@ -58,11 +58,15 @@
 
 /*
  * A frequency that is handed over goes on for hours, perhaps for ever, and nobody
- * corrects it: it must be measured (FFE_RATE_KNOWN), what is proven of it must
- * agree, and the baseline of RAW must be as good.  5 ppm is what a bad crystal
- * wanders in an hour, and a tenth of what an unmeasured one is off by.
+ * corrects it.  One is good whose largest error is this [ppm]: what a bad crystal
+ * wanders in an hour.  Otherwise the one with the smallest: an oscillator that
+ * nobody has measured is off by 50 ppm (1 sigma; 3.1 of them are the largest), and
+ * how well others have measured what they left is anybody's guess.
  */
-#define HAND_OVER_BOUND	5e-6
+#define GOOD_PPM	5
+#define UNKNOWN_PPM	155
+#define FOUND_PPM	50
+#define BOUND_SIGMA	3.1
 
 /* Around a leap second CLOCK_REALTIME and UTC disagree about its name */
 #define LEAP_AWAY_NS	(2 * NSEC)
@@ -77,7 +81,8 @@ struct output_system {
 	bool			have_first;
 	struct counter_mark	first;		/* of this epoch: base line for RAW */
 	double			base_ppm;	/* frequency without slew */
-	double			good_ppm;	/* the last one that may be handed over */
+	double			good_ppm;	/* the last one to be handed over */
+	double			good_err_ppm;	/* its largest error */
 	double			slew_ppm;	/* as set now */
 	int64_t			span_end;	/* loop_now() [ns] */
 	bool			have_set;	/* the two below are what we set */
@@ -154,13 +159,19 @@ static bool still_ours(struct output_system *s)
 
 /* Control ----------------------------------------------------------------- */
 
-/* Is the frequency good enough for others?  @raw_err: of RAW's measured rate */
-static bool is_good(const struct output_system *s, double raw_err)
+/* Is the frequency one to hand over?  @raw_err: of RAW's measured rate */
+static void judge_frequency(struct output_system *s, double raw_err)
 {
 	const struct ffe_map *map = &s->clock.u.map;
+	double err = fmax(BOUND_SIGMA * map->rate_est, map->rate_bound) + raw_err;
 
-	return map->status == FFE_SYNC && map->rate_est <= FFE_RATE_KNOWN &&
-	       map->rate_bound <= HAND_OVER_BOUND && raw_err <= FFE_RATE_KNOWN;
+	/* in doubt, or running on by itself: that is nothing new */
+	if (map->status != FFE_SYNC && map->status != FFE_WARMUP)
+		return;
+	if (!(err * 1e6 <= fmax(GOOD_PPM, s->good_err_ppm)))
+		return;
+	s->good_ppm = s->base_ppm;
+	s->good_err_ppm = err * 1e6;
 }
 
 /* No slew any more, and a frequency that can be left alone */
@@ -189,9 +200,8 @@ static void measure_base(struct output_system *s, const struct counter_mark *m)
 	if (fabs(ppm) >= 5000)
 		return;
 	s->base_ppm = ppm;
-	if (is_good(s, (double)(s->first.err_ns + m->err_ns) /
-		    (double)(m->raw_ns - s->first.raw_ns)))
-		s->good_ppm = ppm;
+	judge_frequency(s, (double)(s->first.err_ns + m->err_ns) /
+			(double)(m->raw_ns - s->first.raw_ns));
 }
 
 /* Set it.  Return: whether it was */
@@ -325,8 +335,10 @@ static void system_broke(struct output *o, bool migration)
 	s->near = false;
 	if (s->yielded)
 		return;
-	if (migration)
+	if (migration) {
 		s->good_ppm = 0;
+		s->good_err_ppm = UNKNOWN_PPM;
+	}
 	s->base_ppm = s->good_ppm;
 	hand_over(s);
 	log_notice("system clock: frequency %s%.3f ppm until there is a clock again",
@@ -355,7 +367,7 @@ static void system_destroy(struct output *o)
 		hand_over(s);
 		log_notice("system clock: left with frequency %+.3f ppm%s", s->good_ppm,
 			   s->good_ppm == s->base_ppm ? "" :
-			   ", the last that was known well");
+			   ", the last that was known better");
 	}
 	free(s);
 }
@@ -399,6 +411,7 @@ struct output *output_system_new(const struct config *cfg, struct counter *count
 		s->base_ppm = (double)tx.freq / FREQ_PPM +
 			      (double)(tx.tick - TICK_NOMINAL) * TICK_PPM;
 	s->good_ppm = s->base_ppm;
+	s->good_err_ppm = s->good_ppm ? FOUND_PPM : UNKNOWN_PPM;
 	s->have_first = !counter_mark(counter, &s->first);
 	return &s->base;
 

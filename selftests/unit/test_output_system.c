@@ -370,7 +370,7 @@ static void test_exit_jumped(void **state)
 		{ 1e-7, 1e-4, FFE_SYNC, 3 },
 		{ 1e-8, 1e-7, FFE_SUSPECT, 3 },
 		{ 1e-8, 1e-7, FFE_HOLDOVER, 3 },
-		/* RAW compared too badly: a ms in 3 s */
+		/* RAW compared too badly: a ms in a minute */
 		{ 1e-8, 1e-7, FFE_SYNC, 1000000 },
 	};
 	size_t i;
@@ -393,10 +393,10 @@ static void test_exit_jumped(void **state)
 	}
 }
 
-/* Nothing was ever known well: what was there at the start, or 0 */
+/* Nothing was ever known well: what is known best */
 static void test_exit_young(void **state)
 {
-	rate_est = 2e-5;
+	rate_est = 7e-5;
 	status = FFE_WARMUP;
 	run(20);
 	assert_true(fabs(given() - 40e-6) < 0.01e-6);
@@ -415,6 +415,23 @@ static void test_exit_young(void **state)
 	out->ops->destroy(out);
 	out = NULL;
 	assert_true(fabs(given() - 125e-6) < 0.01e-6);
+
+	/* to 12 ppm: better than what nobody measured, and than what was found */
+	set_up(state);
+	rate_est = 4e-6;
+	rate_bound = 12e-6;
+	status = FFE_WARMUP;
+	run(20);
+	/* and worse than that again: 300 ppm off, known to 40 */
+	period = (1 + 300e-6) / (1 + osc);
+	rate_bound = 40e-6;
+	tell();
+	pass(3 * NSEC);
+	tell();
+	assert_true(given() > 200e-6);
+	out->ops->destroy(out);
+	out = NULL;
+	assert_true(fabs(given() - 40e-6) < 0.01e-6);
 }
 
 /* After a migration the last good one is another oscillator's */

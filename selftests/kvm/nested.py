@@ -223,7 +223,7 @@ class Test:
 
     def images(self):
         small = self.workdir / "l2.cpio"
-        image.build(self.guest_kernel, small)
+        image.build(self.guest_kernel, small, stock=["ptp_kvm"])
         image.build(self.host_kernel, self.path, ["qemu-system-x86_64"], ["kvm_amd", "ccp"])
         more = self.workdir / "more.cpio"
         firmware(more, self.guest_kernel, small, self.host_files)

@@ -6,8 +6,8 @@
  * Stock Debian kernels ship no client that does without hardware (pps-ktimer is off).
  *
  * Parameters, all of which may change while it runs:
- *	late_ns		stamps are that much after the second's beginning
- *	exact		Y: the stamp is that very instant; N: whenever the thread ran
+ *	late_ns		pulses and their stamps are that much after the second's beginning
+ *	scatter_us	and late by up to that much more, at random
  *	miss		leave out that many pulses
  *	twice		and that many come with an echo after ECHO_US
  *	width_ms	from the assert to the clear edge
@@ -18,6 +18,7 @@
 #include <linux/math64.h>
 #include <linux/module.h>
 #include <linux/pps_kernel.h>
+#include <linux/random.h>
 #include <linux/timekeeping.h>
 
 #define ECHO_US		200
@@ -26,8 +27,8 @@
 
 static int late_ns;
 module_param(late_ns, int, 0644);
-static bool exact = true;
-module_param(exact, bool, 0644);
+static unsigned int scatter_us;
+module_param(scatter_us, uint, 0644);
 static unsigned int miss;
 module_param(miss, uint, 0644);
 static unsigned int twice;
@@ -59,10 +60,11 @@ static void edge(s64 at, int event)
 	wait_until(at);
 	if (kthread_should_stop())
 		return;
-	if (exact)
-		ts.ts_real = ns_to_timespec64(at);
-	else
-		ktime_get_real_ts64(&ts.ts_real);
+	/*
+	 * The stamp is what it is said to be, whenever this thread came to run: on a busy
+	 * machine that says more of the machine than of who reads it.
+	 */
+	ts.ts_real = ns_to_timespec64(at);
 	pps_event(pps, &ts, event, NULL);
 }
 
@@ -70,6 +72,7 @@ static int pulses(void *unused)
 {
 	while (!kthread_should_stop()) {
 		/* not ktime_get_real_seconds(), which is a tick late */
+		unsigned int scatter = READ_ONCE(scatter_us);
 		s64 at = (div_s64(ktime_get_real_ns(), NSEC_PER_SEC) + 1) * NSEC_PER_SEC;
 
 		if (miss) {
@@ -78,6 +81,8 @@ static int pulses(void *unused)
 			continue;
 		}
 		at += late_ns;
+		if (scatter)
+			at += get_random_u32() % scatter * NSEC_PER_USEC;
 		edge(at, PPS_CAPTUREASSERT);
 		if (twice) {
 			twice--;

@@ -309,12 +309,15 @@ static void answered(void *arg, uint32_t events)
 	}
 	x->asked = false;
 	if (!x->guest) {
-		/* whoever may write Dom0's Xenstore rules every guest: not from here */
-		if (!err && len == 1 && *text == '0')
+		/*
+		 * Whoever may write Dom0's Xenstore rules every guest: not from here.
+		 * Guests always have that node.
+		 */
+		if (err == -ENOENT || (!err && len == 1 && *text == '0'))
 			err = -EPERM;
 		if (!err) {
 			x->guest = true;
-			err = ask(x);
+			err = kernel_follows(x) ? -EBUSY : ask(x);
 		}
 		if (err)
 			failed(x, err, false);
@@ -359,7 +362,8 @@ static void measure(void *arg)
 	if (x->asked)
 		failed(x, -ETIMEDOUT, false);
 	loop_timer_set(l->loop, &l->next, local_begin(l));
-	err = kernel_follows(x) ? -EBUSY : ask(x);
+	/* who we are comes first, whatever else is to be said */
+	err = x->guest && kernel_follows(x) ? -EBUSY : ask(x);
 	if (err)
 		failed(x, err, err == -EIO || err == -EPIPE);
 }

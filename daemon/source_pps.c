@@ -135,8 +135,11 @@ static int compare(struct pps *p, struct source_stamp *st, int64_t *next)
 		err = counter_mark(l->counter, &b);
 	if (err)
 		return err;
-	/* pulses come a whole number of seconds after this one */
-	*next = at <= b.realtime_ns ? *next - (b.realtime_ns - at) % NSEC + LAG_NS : NSEC;
+	/* pulses come a whole number of seconds after this one; the clock may have been set */
+	if (at <= b.realtime_ns)
+		*next += LAG_NS - (b.realtime_ns - at) % NSEC;
+	else
+		*next = at - b.realtime_ns < NSEC ? at - b.realtime_ns + LAG_NS : NSEC;
 	if (p->train.have && pulse.seq == p->train.seq)
 		return VERDICT(PULSE_NONE);
 	extra = had && a.epoch == b.epoch ? slope_error(p, &b, at) : 0;

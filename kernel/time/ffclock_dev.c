@@ -223,19 +223,20 @@ static bool ffc_dev_registered;
 /**
  * ffc_dev_uevent() - tell udev
  * @event: value of FFCLOCK_EVENT in the uevent
+ * @sequence: value of FFCLOCK_SEQUENCE
  * @more: another NAME=VALUE, or NULL
  *
- * A "change" of /dev/ffclock, with FFCLOCK_SEQUENCE beside it.
+ * A "change" of /dev/ffclock.
  *
  * Context: process, sleeps.
  */
-void ffc_dev_uevent(const char *event, const char *more)
+void ffc_dev_uevent(const char *event, u64 sequence, const char *more)
 {
 	char what[32], seq[40];
 	char *env[4] = { what, seq, (char *)more };	/* ended by NULL */
 
 	snprintf(what, sizeof(what), "FFCLOCK_EVENT=%s", event);
-	snprintf(seq, sizeof(seq), "FFCLOCK_SEQUENCE=%llu", ffclock_migration_sequence());
+	snprintf(seq, sizeof(seq), "FFCLOCK_SEQUENCE=%llu", sequence);
 	if (ffc_dev_registered)
 		kobject_uevent_env(&ffc_misc.this_device->kobj, KOBJ_CHANGE, env);
 }

@@ -21,6 +21,7 @@ static BLOCKING_NOTIFIER_HEAD(ffc_chain);
 static atomic_t ffc_pending;		/* enum ffclock_event bits not yet told */
 static atomic64_t ffc_sequence;		/* disruptions */
 static u64 ffc_updates;			/* parameter updates; under ffc_lock */
+static u64 ffc_told;			/* sequence of the last "migration"; the work's */
 
 /* What is announced, for uevents */
 static const char *ffc_event_notice(void)
@@ -35,6 +36,7 @@ static const char *ffc_event_notice(void)
 static void ffc_event_work(struct work_struct *work)
 {
 	unsigned int events = atomic_xchg(&ffc_pending, 0);
+	u64 sequence;
 
 	if (events & (FFCLOCK_EVENT_DISRUPTION | FFCLOCK_EVENT_UPDATE | FFC_EVENT_SOURCE))
 		ffc_migration_work(events);
@@ -42,14 +44,18 @@ static void ffc_event_work(struct work_struct *work)
 	if (!events)
 		return;
 	blocking_notifier_call_chain(&ffc_chain, events, NULL);
-	if (events & FFCLOCK_EVENT_DISRUPTION)
-		ffc_dev_uevent("migration", NULL);
-	else if (events & FFCLOCK_EVENT_EPOCH)
-		ffc_dev_uevent("epoch", NULL);
+	sequence = ffclock_migration_sequence();
+	/* one that came while the last was told has been told with it */
+	if ((events & FFCLOCK_EVENT_DISRUPTION) && sequence != ffc_told) {
+		ffc_told = sequence;
+		ffc_dev_uevent("migration", sequence, NULL);
+	} else if (!(events & FFCLOCK_EVENT_DISRUPTION) && (events & FFCLOCK_EVENT_EPOCH)) {
+		ffc_dev_uevent("epoch", sequence, NULL);
+	}
 	if (events & FFCLOCK_EVENT_SETTLED)
-		ffc_dev_uevent("settled", NULL);
+		ffc_dev_uevent("settled", sequence, NULL);
 	if (events & FFCLOCK_EVENT_NOTICE)
-		ffc_dev_uevent("notice", ffc_event_notice());
+		ffc_dev_uevent("notice", sequence, ffc_event_notice());
 }
 
 static DECLARE_WORK(ffc_work, ffc_event_work);

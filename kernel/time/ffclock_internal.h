@@ -238,7 +238,7 @@ u64 ffc_event_updates(void);
 /* the rest: interfaces */
 int ffc_dev_init(void);
 void ffc_dev_exit(void);
-void ffc_dev_uevent(const char *event, const char *more);
+void ffc_dev_uevent(const char *event, u64 sequence, const char *more);
 int ffc_posix_init(void);
 void ffc_posix_exit(void);
 int ffc_sysfs_init(void);

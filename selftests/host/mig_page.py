@@ -148,7 +148,8 @@ def announced(t, h):
     for word, flag in (("soon", vmclockpage.SOON), ("imminent", vmclockpage.IMMINENT), ("none", 0)):
         before = h.probe.state()
         h.page.update(flags=flags | flag)
-        s = h.probe.settle(lambda s: s["uevents_notice"] > before["uevents_notice"])
+        s = h.probe.settle(lambda s: s["uevents_notice"] > before["uevents_notice"] and
+                           s["polls"] > before["polls"])
         said = h.probe.get("migration/notice")
         t.ok(s["uevents_notice"] == before["uevents_notice"] + 1 and said == [word] and
              s["notice"] == word and s["polls"] > before["polls"] and

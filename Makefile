@@ -91,7 +91,7 @@ check-replay:
 check-guest:
 	selftests/run guest
 
-# Two KVM hosts inside of QEMU, and a guest that migrates between them: some minutes.
+# Two KVM hosts inside of QEMU, and guests that migrate between them: a quarter of an hour.
 .PHONY: check-kvm
 check-kvm: lab userland
 	scripts/build-modules 6.1 6.12 7.2

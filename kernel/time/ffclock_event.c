@@ -45,11 +45,12 @@ static void ffc_event_work(struct work_struct *work)
 		return;
 	blocking_notifier_call_chain(&ffc_chain, events, NULL);
 	sequence = ffclock_migration_sequence();
-	/* one that came while the last was told has been told with it */
-	if ((events & FFCLOCK_EVENT_DISRUPTION) && sequence != ffc_told) {
+	if (events & FFCLOCK_EVENT_DISRUPTION) {
+		/* one that came while the last was told has been told with it */
+		if (sequence != ffc_told)
+			ffc_dev_uevent("migration", sequence, NULL);
 		ffc_told = sequence;
-		ffc_dev_uevent("migration", sequence, NULL);
-	} else if (!(events & FFCLOCK_EVENT_DISRUPTION) && (events & FFCLOCK_EVENT_EPOCH)) {
+	} else if (events & FFCLOCK_EVENT_EPOCH) {
 		ffc_dev_uevent("epoch", sequence, NULL);
 	}
 	if (events & FFCLOCK_EVENT_SETTLED)
@@ -68,11 +69,6 @@ static void ffc_event_irq_work(struct irq_work *work)
 }
 
 static struct irq_work ffc_irq_work = IRQ_WORK_INIT_HARD(ffc_event_irq_work);
-
-int ffc_event_init(void)
-{
-	return 0;
-}
 
 /* Wait for events that are being told */
 void ffc_event_flush(void)

@@ -202,7 +202,6 @@ ssize_t ffc_detect_show(char *buf);
 /* ffclock_migration.c: what is done about them */
 void ffc_migration_begin(const char *detector, u64 counter, const struct ffclock_estimate *old,
 			 u32 epoch);
-int ffc_migration_init(void);
 void ffc_migration_exit(void);
 void ffc_migration_work(unsigned int events);
 ssize_t ffc_source_show(char *buf);
@@ -226,7 +225,6 @@ int ffc_page_mmap(struct vm_area_struct *vma);
 /* a source may have become good; not told to others */
 #define FFC_EVENT_SOURCE	(1U << 31)
 
-int ffc_event_init(void);
 void ffc_event_exit(void);
 void ffc_event_flush(void);
 void ffc_event_raise(unsigned int events);

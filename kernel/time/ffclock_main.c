@@ -14,8 +14,8 @@ static const struct {
 } ffc_parts[] = {
 	{ "hardware counters",	ffc_hw_init,		ffc_hw_exit },
 	{ "user page",		ffc_page_init,		ffc_page_exit },
-	{ "events",		ffc_event_init,		ffc_event_exit },
-	{ "migration",		ffc_migration_init,	ffc_migration_exit },
+	{ "events",		NULL,			ffc_event_exit },
+	{ "migration",		NULL,			ffc_migration_exit },
 	{ "realtime ring",	ffc_ring_init,		ffc_ring_exit },
 	{ "counter",		ffc_counter_init,	ffc_counter_exit },
 	{ "sysfs",		ffc_sysfs_init,		ffc_sysfs_exit },
@@ -30,7 +30,7 @@ static int __init ffclock_init(void)
 	int i, ret;
 
 	for (i = 0; i < ARRAY_SIZE(ffc_parts); i++) {
-		ret = ffc_parts[i].init();
+		ret = ffc_parts[i].init ? ffc_parts[i].init() : 0;
 		if (ret) {
 			pr_err("ffclock: %s: error %d\n", ffc_parts[i].what, ret);
 			goto undo;

@@ -616,11 +616,6 @@ static void ffc_retry_later(bool first)
 	mod_delayed_work(system_wq, &ffc_retry, ffc_retry_sec * HZ);
 }
 
-int ffc_migration_init(void)
-{
-	return 0;
-}
-
 /* After the last disruption and the last source */
 void ffc_migration_exit(void)
 {

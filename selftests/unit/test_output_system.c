@@ -353,6 +353,16 @@ static void test_exit(void **state)
 	assert_true(fabs(given() - 40e-6) < 0.01e-6);
 }
 
+/* From now on the clock is 300 ppm off, and CLOCK_REALTIME goes along with it */
+static void go_fast(void)
+{
+	period = (1 + 300e-6) / (1 + osc);
+	tell();
+	pass(3 * NSEC);
+	tell();
+	assert_true(given() > 200e-6);
+}
+
 /*
  * The clock has just jumped and its rate is hundreds of ppm off: CLOCK_REALTIME
  * goes along with it, but nobody gets that for later.
@@ -377,15 +387,11 @@ static void test_exit_jumped(void **state)
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		run(50);
-		period = (1 + 300e-6) / (1 + osc);
 		rate_est = bad[i].rate_est;
 		rate_bound = bad[i].rate_bound;
 		status = bad[i].status;
 		mark_err = bad[i].mark_err;
-		tell();
-		pass(3 * NSEC);
-		tell();
-		assert_true(given() > 200e-6);
+		go_fast();
 		out->ops->destroy(out);
 		out = NULL;
 		assert_true(fabs(given() - 40e-6) < 0.01e-6);
@@ -423,12 +429,8 @@ static void test_exit_young(void **state)
 	status = FFE_WARMUP;
 	run(20);
 	/* and worse than that again: 300 ppm off, known to 40 */
-	period = (1 + 300e-6) / (1 + osc);
 	rate_bound = 40e-6;
-	tell();
-	pass(3 * NSEC);
-	tell();
-	assert_true(given() > 200e-6);
+	go_fast();
 	out->ops->destroy(out);
 	out = NULL;
 	assert_true(fabs(given() - 40e-6) < 0.01e-6);
@@ -442,12 +444,8 @@ static void test_exit_migrated(void **state)
 	out->ops->broke(out, true);
 	epoch++;
 	realtime = 40e-6 * (double)boot;
-	period = (1 + 300e-6) / (1 + osc);
 	rate_est = 2e-4;
-	tell();
-	pass(3 * NSEC);
-	tell();
-	assert_true(given() > 200e-6);
+	go_fast();
 	out->ops->destroy(out);
 	out = NULL;
 	assert_true(given() == 0);
@@ -458,12 +456,8 @@ static void test_broke_jumped(void **state)
 {
 	(void)state;
 	run(50);
-	period = (1 + 300e-6) / (1 + osc);
 	rate_est = 2e-4;
-	tell();
-	pass(3 * NSEC);
-	tell();
-	assert_true(given() > 200e-6);
+	go_fast();
 	out->ops->broke(out, false);
 	assert_true(fabs(given() - 40e-6) < 0.01e-6);
 }

@@ -8,6 +8,7 @@
 # pairing it with the counter costs.
 
 . "$LAB_LIB/tap.sh"
+. "$LAB_LIB/ffclockd.sh"
 
 command -v ffclockd > /dev/null || skip_all "ffclockd is not in the image"
 command -v chronyd > /dev/null || skip_all "chronyd is not in the image"
@@ -18,20 +19,8 @@ plan 16
 dir=/tmp/ffclockd-pps
 par=/sys/module/ffclock_pps/parameters
 rm -rf $dir
-mkdir -p $dir /var/lib/chrony /run/chrony
+mkdir -p $dir
 modprobe ffclock
-
-serve() {	# the guest's CLOCK_REALTIME
-	cat > $dir/chrony.conf <<END
-port 11123
-local stratum 1
-allow 127.0.0.1
-cmdport 0
-pidfile $dir/chronyd.pid
-END
-	chronyd -x -d -f $dir/chrony.conf -u root > $dir/chronyd.log 2>&1 &
-	chronyd=$!
-}
 
 daemon() {	# counter, options of pps
 	cat > $dir/conf <<END
@@ -44,23 +33,6 @@ state none
 END
 	ffclockd -c $dir/conf -d -d > $dir/log 2>&1 &
 	ffclockd=$!
-}
-
-end() {
-	kill $ffclockd
-	wait $ffclockd
-}
-
-until_ok() {	# seconds, command...
-	left=$(($1 * 2))
-	shift
-	while [ $left -gt 0 ]; do
-		"$@" > /dev/null 2>&1 && return 0
-		sleep 0.5
-		left=$((left - 1))
-	done
-	grep -v ': offset\|system clock' $dir/log | tail -8
-	return 1
 }
 
 value() {	# name, in standard input: JSON

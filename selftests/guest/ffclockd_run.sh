@@ -5,6 +5,7 @@
 # Running ffclockd: control socket, reload, state file, sandbox, as an ordinary user.
 
 . "$LAB_LIB/tap.sh"
+. "$LAB_LIB/ffclockd.sh"
 
 command -v ffclockd > /dev/null || skip_all "ffclockd is not in the image"
 command -v chronyd > /dev/null || skip_all "chronyd is not in the image"
@@ -14,17 +15,10 @@ dir=/tmp/ffclockd-run
 conf=$dir/ffclockd.conf
 cs=/sys/devices/system/clocksource/clocksource0/current_clocksource
 rm -rf $dir
-mkdir -p $dir/var /var/lib/chrony /run/chrony
+mkdir -p $dir/var
 chown nobody $dir/var
 modprobe ffclock
 
-cat > $dir/chrony.conf <<END
-port 11123
-local stratum 1
-allow 127.0.0.1
-cmdport 0
-pidfile $dir/chronyd.pid
-END
 cat > $conf <<END
 server 127.0.0.1 port 11123 minpoll 0 maxpoll 0 iburst
 counter device
@@ -33,33 +27,15 @@ control $dir/var/sock
 state $dir/var/state
 log tracking $dir/var/tracking
 END
-chronyd -x -d -f $dir/chrony.conf -u root > $dir/chronyd.log 2>&1 &
-chronyd=$!
+serve
 
 daemon() {	# start it
 	ffclockd -c $conf > $dir/log 2>&1 &
 	ffclockd=$!
 }
 
-end() {
-	kill $ffclockd
-	wait $ffclockd
-}
-
 ffc() {
 	ffclock "$@" --socket $dir/var/sock
-}
-
-until_ok() {	# seconds, command...
-	left=$(($1 * 4))
-	shift
-	while [ $left -gt 0 ]; do
-		"$@" > /dev/null 2>&1 && return 0
-		sleep 0.25
-		left=$((left - 1))
-	done
-	diag "$(tail -5 $dir/log)"
-	return 1
 }
 
 has() {		# text, ffclock arguments...

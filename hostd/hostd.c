@@ -304,6 +304,9 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 	g->next_try = now + g->try_delay;
 	if (!g->n_targets) {
 		n = process_pages(&g->proc, pages, why, sizeof(why));
+		/* waiting does not help: say it now */
+		if (n == -EACCES || n == -EPERM)
+			set_problem(g, why);
 		for (i = 0; i < n; i++) {
 			struct target *t = &g->targets[g->n_targets];
 
@@ -342,10 +345,10 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 			settle(g, now);
 		} else if (g->proc.kvm) {
 			done = false;
-			if (ret != -ENOENT && !h->warned_debugfs) {
-				h->warned_debugfs = true;
-				log_warn("%s", why_kvm);
-			}
+			if (ret == -ENODEV)
+				kvm_reachable(h->conf->debugfs, why_kvm, sizeof(why_kvm));
+			if (ret != -ENOENT)
+				set_problem(g, why_kvm);
 		}
 	}
 	if (done) {
@@ -359,6 +362,22 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 		return;
 	g->next_try = INT64_MAX;	/* until somebody asks for a scan of everything */
 	set_problem(g, *why ? why : why_kvm);
+}
+
+/* KVM's directory has come: who waited for it in vain may ask again */
+static void look_for_again(struct hostd *h)
+{
+	int64_t now = mono_ns();
+	struct guest *g;
+
+	for (g = h->guests; g; g = g->next) {
+		if (g->have_vm || g->given)
+			continue;
+		g->next_try = 0;
+		g->try_until = now + TRY_END_NS;
+	}
+	h->next_check = 0;
+	loop_timer_set(h->loop, &h->tick, 0);
 }
 
 /* Everything about a guest that is due.  h->line is current. */
@@ -689,6 +708,8 @@ static void watch_dirs(struct hostd *h)
 	if (h->watch_kvm < 0) {
 		snprintf(dir, sizeof(dir), "%s/kvm", h->conf->debugfs);
 		h->watch_kvm = inotify_add_watch(h->inotify.fd, dir, IN_CREATE | IN_ONLYDIR);
+		if (h->watch_kvm >= 0)
+			look_for_again(h);
 	}
 	if (h->watch_libvirt < 0 && h->conf->libvirt[0])
 		h->watch_libvirt = inotify_add_watch(h->inotify.fd, h->conf->libvirt,
@@ -849,6 +870,7 @@ static int read_boot_id(uint8_t id[16])
 
 int hostd_start(struct hostd *h)
 {
+	char why[320];
 	int ret;
 
 	ret = read_boot_id(h->boot_id);
@@ -873,6 +895,9 @@ int hostd_start(struct hostd *h)
 	};
 	if (h->clock_watch.fd >= 0)
 		loop_add(h->loop, &h->clock_watch, EPOLLIN);
+	ret = kvm_reachable(h->conf->debugfs, why, sizeof(why));
+	if (ret && ret != -ENOENT)
+		log_warn("%s: KVM guests go without time", why);
 	h->tick.cb = tick;
 	h->tick.arg = h;
 	h->scan_timer.cb = scan_due;

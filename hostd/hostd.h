@@ -153,8 +153,7 @@ struct hostd_stats {
  * @line_ns: when it was made
  * @next_check: when all guests are to be looked at
  * @guarded: guard_count() at the last look
- * @warned_debugfs: said so already
- * @warned_access: likewise
+ * @warned_access: said so already
  * @stats: for --status
  */
 struct hostd {
@@ -177,7 +176,6 @@ struct hostd {
 	int64_t			line_ns;
 	int64_t			next_check;
 	unsigned int		guarded;
-	bool			warned_debugfs;
 	bool			warned_access;
 	struct hostd_stats	stats;
 };

@@ -8,9 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "kvm.h"
+
+/* statfs() of debugfs: DEBUGFS_MAGIC of linux/magic.h */
+#define DEBUGFS_MAGIC	0x64626720
 
 /* arch/x86/kvm: VMX TSC_MULTIPLIER has 48 bits behind the point, SVM's MSR 32 */
 #define FRAC_BITS_INTEL	48
@@ -20,6 +24,7 @@
 #define NUMBER_MAX	32
 
 #define FIRST_OFFSET	"vcpu0/tsc-offset"
+#define FIRST_THREAD	"vcpu0/pid"
 
 /* KVM_MAX_VCPUS of x86 */
 #define VCPUS_MAX	4096
@@ -60,6 +65,39 @@ static int number_at(int dirfd, const char *name, uint64_t *value)
 	return n < 0 ? (int)n : kvm_number(buf, (size_t)n, value);
 }
 
+int kvm_reachable(const char *debugfs, char *why, size_t why_len)
+{
+	char dir[512];
+	struct statfs st;
+	int fd, err;
+
+	snprintf(dir, sizeof(dir), "%s/kvm", debugfs);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	err = -errno;
+	if (err != -ENOENT) {
+		snprintf(why, why_len, "%s: %s: run as root or with CAP_DAC_READ_SEARCH", dir,
+			 strerror(-err));
+		return err;
+	}
+	if (statfs(debugfs, &st)) {
+		snprintf(why, why_len, "%s: %s: this kernel has no debugfs, or was started with "
+			 "debugfs=off; KVM's TSC offsets are nowhere else", debugfs,
+			 strerror(errno));
+		return -ENODEV;
+	}
+	if ((unsigned long)st.f_type != DEBUGFS_MAGIC) {
+		snprintf(why, why_len, "debugfs is not mounted on %s: systemctl start "
+			 "sys-kernel-debug.mount, or mount -t debugfs debugfs %s", debugfs, debugfs);
+		return -ENODEV;
+	}
+	snprintf(why, why_len, "%s is not there yet: it comes with the module kvm", dir);
+	return -ENOENT;
+}
+
 int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t why_len)
 {
 	char prefix[16], name[256] = "";
@@ -73,8 +111,7 @@ int kvm_open(const char *dir, pid_t pid, struct kvm_vm *vm, char *why, size_t wh
 	if (!kvm) {
 		err = -errno;
 		if (err == -ENOENT)
-			snprintf(why, why_len, "%s is not there: mount debugfs (systemctl start "
-				 "sys-kernel-debug.mount); it appears with the first KVM guest", dir);
+			snprintf(why, why_len, "%s is not there", dir);
 		else
 			snprintf(why, why_len, "%s: %s: run as root or with CAP_DAC_READ_SEARCH",
 				 dir, strerror(-err));
@@ -205,7 +242,14 @@ int kvm_map(const struct kvm_vm *vm, struct tsc_map *map, unsigned int *vcpus)
 
 bool kvm_ran(const struct kvm_vm *vm)
 {
-	uint64_t exits;
+	uint64_t thread, exits;
 
+	/*
+	 * The number of the thread that runs the first processor: 0 until it does.
+	 * Linux before 5.19 has no such file.  "exits" may be written to, so a kernel
+	 * that is locked down (Secure Boot) does not let it be read either.
+	 */
+	if (!number_at(vm->dirfd, FIRST_THREAD, &thread))
+		return thread;
 	return number_at(vm->dirfd, "exits", &exits) || exits;
 }

@@ -24,6 +24,16 @@ struct kvm_vm {
 };
 
 /**
+ * kvm_reachable() - whether machines could be found at all
+ * @debugfs: where debugfs is expected
+ * @why: receives what is wrong, and what to do
+ * @why_len: size of @why
+ *
+ * Return: 0; -ENOENT: KVM is not loaded; -ENODEV: no debugfs there; -EACCES, -EPERM
+ */
+int kvm_reachable(const char *debugfs, char *why, size_t why_len);
+
+/**
  * kvm_open() - find a process's machine
  * @dir: debugfs's kvm directory
  * @pid: the process

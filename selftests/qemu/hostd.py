@@ -55,6 +55,8 @@ class Hostd:
             "libvirt none", "scan 0.2", "guests named", "update 2", "verbose 3", *lines]) + "\n")
         self.process = None
         self.environment = {}
+        self.prefix = []    # of the command: setpriv, unshare
+        self.program = tree.USER / "bin" / "ffclock-hostd"
 
     def __enter__(self):
         self.start()
@@ -65,11 +67,11 @@ class Hostd:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def start(self):
-        program = tree.USER / "bin" / "ffclock-hostd"
-        if not program.exists():
+        if not self.program.exists():
             raise tree.LabError("no ffclock-hostd: run make userland")
         with open(self.log, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([str(program), "-c", str(self.conf)],
+            self.process = subprocess.Popen([*self.prefix, str(self.program), "-c",
+                                             str(self.conf)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=dict(os.environ, **self.environment))
         deadline = time.monotonic() + 20

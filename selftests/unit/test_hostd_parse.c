@@ -187,7 +187,13 @@ static void test_kvm(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(none, sizeof(none), "%s/none", dir);
 	assert_int_equal(kvm_open(none, 7, &vm, why, sizeof(why)), -ENODEV);
-	assert_non_null(strstr(why, "mount debugfs"));
+	/* an ordinary directory is no debugfs; with a kvm in it, it does for tests */
+	assert_int_equal(kvm_reachable(dir, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(why, "not mounted"));
+	assert_int_equal(kvm_reachable(none, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(why, "debugfs=off"));
+	make_dir(dir, "kvm");
+	assert_int_equal(kvm_reachable(dir, why, sizeof(why)), 0);
 	assert_int_equal(kvm_open(dir, 7, &vm, why, sizeof(why)), -ENOENT);
 	make_dir(dir, "77-12");
 	make_dir(dir, "7-12");
@@ -231,6 +237,12 @@ static void test_kvm(void **state)
 	assert_int_equal(kvm_open(dir, 7, &vm, why, sizeof(why)), 0);
 	assert_false(kvm_ran(&vm));
 	put(dir, "7-12/exits", "9\n");
+	assert_true(kvm_ran(&vm));
+	/* the thread's number is better: it is there before the first exit */
+	put(dir, "7-12/vcpu0/pid", "0\n");
+	assert_false(kvm_ran(&vm));
+	put(dir, "7-12/vcpu0/pid", "4711\n");
+	put(dir, "7-12/exits", "0\n");
 	assert_true(kvm_ran(&vm));
 	kvm_close(&vm);
 	make_dir(dir, "7-13");

@@ -345,9 +345,12 @@ class Guest:
         deadline = time.monotonic() + seconds + 30
         while True:
             line = self.line(deadline - time.monotonic())
-            if line.startswith(f"{MARK}end {name} "):
-                return int(line.split()[3]), lines
-            lines.append(line)
+            # an output without a newline at its end has the mark behind it
+            rest, end, code = line.partition(f"{MARK}end {name} ")
+            if rest or not end:
+                lines.append(rest)
+            if end:
+                return int(code.split()[0]), lines
 
     def finish(self, timeout=60):
         """Have the guest print its log, say success, and power off."""

@@ -36,14 +36,23 @@ def setup():
         stamp.write_text(want)
 
 
-def unpack():
+def download(into):
+    """The packages; apt's lists may be older than what the archive has, or be gone."""
     archive = debian.Archive()
-    if not archive.conf.exists():
-        archive.update()
+    if archive.conf.exists():
+        try:
+            return archive.download(PACKAGES, into, SUITE)
+        except tree.LabError:
+            pass
+    archive.update()
+    return archive.download(PACKAGES, into, SUITE)
+
+
+def unpack():
     shutil.rmtree(XEN, ignore_errors=True)
     into = tree.LAB / "xen.debs"
     shutil.rmtree(into, ignore_errors=True)
-    for deb in archive.download(PACKAGES, into, SUITE):
+    for deb in download(into):
         tree.run(["dpkg-deb", "-x", deb, XEN], f"unpacking {deb.name}")
     shutil.rmtree(into)
     # QEMU's multiboot loader takes the plain ELF file only.

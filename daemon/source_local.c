@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "source_local.h"
+#include "word.h"
 
 #define NSEC		INT64_C(1000000000)
 /* Stamps in a row after which less often would have done, before it is less often */
@@ -122,9 +123,17 @@ void local_absent(struct local *l, int err, const char *advice)
 {
 	l->count.reach = (uint8_t)(l->count.reach << 1);
 	complain(l, err, *advice ? advice : err == -EACCES || err == -EPERM ?
-		 " (give ffclockd's user read access, by a udev rule)" : "");
+		 " (give ffclockd's user read access: 61-ffclockd.rules does, through group ffclock)" : "");
 	loop_timer_set(l->loop, &l->next, LOCAL_REOPEN_NS);
 	l->base.sink.missed(l->base.sink.arg);
+}
+
+bool local_kernel_follows(const struct local *l, const char *path)
+{
+	char word[8];
+
+	return counter_device_fd(l->counter) >= 0 && !read_word(path, word, sizeof(word)) &&
+	       !strcmp(word, "Y");
 }
 
 int local_invert(struct local *l, const struct counter_mark *a, const struct counter_mark *b,

@@ -93,6 +93,15 @@ void local_stamp(struct local *l, const struct source_stamp *st);
 void local_absent(struct local *l, int err, const char *advice);
 
 /**
+ * local_kernel_follows() - a module has the kernel's clocks follow the same host
+ * @l: source
+ * @path: its parameter follow; "Y" if it does
+ *
+ * Return: whether it does, and the counter is the kernel's: other clocks are not its
+ */
+bool local_kernel_follows(const struct local *l, const char *path);
+
+/**
  * local_invert() - two stamps of CLOCK_REALTIME as the client's end of an exchange
  * @l: source
  * @a: mark from before the first

@@ -217,23 +217,6 @@ static int page_open(struct vmclock *p)
 
 /* Comparing ------------------------------------------------------------------- */
 
-static bool kernel_follows(const struct vmclock *p)
-{
-	char c = 'N';
-	int fd;
-
-	/* without the module's counter its clocks are not ours to set */
-	if (counter_device_fd(p->local.counter) < 0)
-		return false;
-	fd = open(follow_path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	if (read(fd, &c, 1) != 1)
-		c = 'N';
-	close(fd);
-	return c == 'Y';
-}
-
 /* Return: whether the TSC's period is known */
 static bool learn_period(struct vmclock *p)
 {
@@ -379,7 +362,7 @@ static int look(struct vmclock *p, bool time, struct source_stamp *st)
 	}
 	if (!time)
 		return 0;
-	if (kernel_follows(p))
+	if (local_kernel_follows(&p->local, follow_path))
 		return -EBUSY;
 	return compare(p, &v, st);
 }

@@ -27,6 +27,7 @@
 
 #include "log.h"
 #include "source_local.h"
+#include "word.h"
 #include "xenbus.h"
 
 #define NSEC		INT64_C(1000000000)
@@ -72,18 +73,6 @@ struct xen {
 	uint32_t	asked_epoch;
 	char		host[FFCLOCK_RECORD_HOST];
 };
-
-/* First word of a file, "" without */
-static void read_word(const char *path, char *buf, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	buf[n > 0 ? n : 0] = '\0';
-	buf[strcspn(buf, "\n ")] = '\0';
-}
 
 /* The line in the daemon's counter, and what to subtract from that to get at the line's */
 static int choose_line(struct xen *x, const struct ffclock_record *r, uint32_t epoch,
@@ -191,16 +180,6 @@ static int compare(struct xen *x, const char *text, size_t len, struct source_st
 	st->tx_kernel = true;
 	st->rx_kernel = true;
 	return 0;
-}
-
-static bool kernel_follows(const struct xen *x)
-{
-	char word[8];
-
-	if (counter_device_fd(x->local.counter) < 0)
-		return false;
-	read_word(follow_path, word, sizeof(word));
-	return !strcmp(word, "Y");
 }
 
 static const char *advice(int err)
@@ -317,7 +296,7 @@ static void answered(void *arg, uint32_t events)
 			err = -EPERM;
 		if (!err) {
 			x->guest = true;
-			err = kernel_follows(x) ? -EBUSY : ask(x);
+			err = local_kernel_follows(l, follow_path) ? -EBUSY : ask(x);
 		}
 		if (err)
 			failed(x, err, false);
@@ -363,7 +342,7 @@ static void measure(void *arg)
 		failed(x, -ETIMEDOUT, false);
 	loop_timer_set(l->loop, &l->next, local_begin(l));
 	/* who we are comes first, whatever else is to be said */
-	err = x->guest && kernel_follows(x) ? -EBUSY : ask(x);
+	err = x->guest && local_kernel_follows(l, follow_path) ? -EBUSY : ask(x);
 	if (err)
 		failed(x, err, err == -EIO || err == -EPIPE);
 }

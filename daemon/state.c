@@ -28,27 +28,12 @@
 #include "log.h"
 #include "loop.h"
 #include "state.h"
+#include "word.h"
 
 #define MAGIC		"ffclockd-state 1\n"
 #define END		"end\n"
 #define BOOT_ID		"/proc/sys/kernel/random/boot_id"
 #define CLOCKSOURCE	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
-
-/* One word from a one-line file */
-static int read_word(const char *path, char *dst, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	bool got;
-
-	if (!f)
-		return -errno;
-	got = fgets(dst, (int)size, f);
-	fclose(f);
-	if (!got)
-		return -EIO;
-	dst[strcspn(dst, " \t\n")] = '\0';
-	return *dst ? 0 : -EIO;
-}
 
 int state_here(struct state *s, struct counter *c)
 {

@@ -496,15 +496,15 @@ static void test_loops(void **state)
 	follow_path = path;
 	assert_int_equal(pwrite(fd, "Y\n", 2, 0), 2);
 	/* a counter of our own: the module's clocks are none of ours */
-	assert_false(kernel_follows(p));
+	assert_false(local_kernel_follows(&p->local, follow_path));
 	with_device = *v1.counter;
 	with_device.fd = 0;
 	p->local.counter = &with_device;
-	assert_true(kernel_follows(p));
+	assert_true(local_kernel_follows(&p->local, follow_path));
 	assert_int_equal(pwrite(fd, "N\n", 2, 0), 2);
-	assert_false(kernel_follows(p));
+	assert_false(local_kernel_follows(&p->local, follow_path));
 	unlink(path);
-	assert_false(kernel_follows(p));
+	assert_false(local_kernel_follows(&p->local, follow_path));
 	p->local.counter = v1.counter;
 	close(fd);
 

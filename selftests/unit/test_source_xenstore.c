@@ -341,14 +341,14 @@ static void test_device(void **state)
 	assert_int_equal(pwrite(cur, "hpet", 4, 0), 4);
 	assert_int_equal(choose_line(source(), &r, 1, &line, &offset), -EOPNOTSUPP);
 
-	assert_false(kernel_follows(source()));
+	assert_false(local_kernel_follows(&source()->local, follow_path));
 	assert_int_equal(pwrite(fol, "Y\n", 2, 0), 2);
-	assert_true(kernel_follows(source()));
+	assert_true(local_kernel_follows(&source()->local, follow_path));
 	run_ms(500);
 	assert_true(!w.stamps && w.missed);
 	/* a counter of user space that is not the TSC has no line */
 	w.counter->fd = -1;
-	assert_false(kernel_follows(source()));
+	assert_false(local_kernel_follows(&source()->local, follow_path));
 	w.ops.name = "monotonic_raw";
 	assert_int_equal(choose_line(source(), &r, 1, &line, &offset), -EOPNOTSUPP);
 	end();

@@ -2,18 +2,15 @@
 /* ffclock vm: guests of this host, and what their live migrations took. */
 #include <argp.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../hostd/ask.h"
 #include "ffclock.h"
+#include "guestrecord.h"
 #include "migstats.h"
 #include "qmp.h"
 
@@ -24,10 +21,6 @@
 
 /* From the source's end to the guest's running on the destination */
 #define RESUME_NS	(60 * NSEC)
-
-/* A guest's record: it has to notice, to settle, and to be reached */
-#define RECORD_NS	(10 * NSEC)
-#define RECORD_MAX	(1 << 16)
 
 /* stats: lines of a log */
 #define LOG_LINE_MAX	(1 << 18)
@@ -249,6 +242,7 @@ static int list(const struct vm_arguments *a)
  * @s: its stamps
  * @source: QMP
  * @dest: QMP
+ * @record: the guest's own
  * @failed: what the source called its end, or NULL
  * @done: the source is done
  */
@@ -257,6 +251,7 @@ struct run {
 	struct mig_stamps		s;
 	struct qmp			source;
 	struct qmp			dest;
+	struct guest_record		record;
 	char				failed[32];
 	bool				done;
 };
@@ -421,54 +416,6 @@ static void add_ms(struct json_object *o, const char *key, int64_t ns)
 	json_object_object_add(o, key, json_object_new_double_s((double)ns / 1e6, text));
 }
 
-/* What the guest says of it; NULL after a message */
-static struct json_object *guest_record(const char *command)
-{
-	int64_t until = mono_ns() + RECORD_NS;
-	struct json_object *o = NULL;
-	char *text = malloc(RECORD_MAX + 1);
-	size_t len = 0;
-	int fds[2], status;
-	pid_t pid;
-
-	if (!text || pipe2(fds, O_CLOEXEC)) {
-		free(text);
-		return NULL;
-	}
-	pid = fork();
-	if (!pid) {
-		setpgid(0, 0);
-		dup2(fds[1], STDOUT_FILENO);
-		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
-		_exit(127);
-	}
-	close(fds[1]);
-	while (pid > 0 && len < RECORD_MAX) {
-		struct pollfd pfd = { .fd = fds[0], .events = POLLIN };
-		int64_t left = until - mono_ns();
-		ssize_t n;
-
-		if (left <= 0 || poll(&pfd, 1, (int)(left / 1000000) + 1) <= 0) {
-			kill(-pid, SIGKILL);
-			break;
-		}
-		n = read(fds[0], text + len, RECORD_MAX - len);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	close(fds[0]);
-	if (pid > 0) {
-		waitpid(pid, &status, 0);
-		text[len] = '\0';
-		o = json_tokener_parse(text);
-	}
-	free(text);
-	if (!o)
-		fprintf(stderr, "ffclock: the guest's record is not to be had: %s\n", command);
-	return o;
-}
-
 static const char *plain_name(enum mig_plain plain)
 {
 	return plain == MIG_PLAIN_GOOD ? "good" :
@@ -521,8 +468,9 @@ static void print_table(const struct mig_figures *f, struct json_object *o)
 {
 	const char *plain = f->plain == MIG_PLAIN_GOOD ? "" : f->plain == MIG_PLAIN_UNUSABLE ?
 		"UNUSABLE: the hosts' clocks differ" : "unverified: are the hosts synchronised?";
-	struct json_object *q = NULL;
+	struct json_object *q = NULL, *guest = NULL;
 	char note[64] = "";
+	int64_t lost;
 
 	json_object_object_get_ex(o, "qemu", &q);
 	row("time_elapsed", f->elapsed, plain);
@@ -540,11 +488,19 @@ static void print_table(const struct mig_figures *f, struct json_object *o)
 			 (double)f->clock_difference_bound / 1e6);
 		row("clock_difference", f->clock_difference, note);
 	}
-	printf("%-22s %8lld        ms  QEMU's\n", "setup_time",
+	if (json_object_object_get_ex(o, "guest", &guest) && guest &&
+	    json_object_array_length(guest)) {
+		guest = json_object_array_get_idx(guest, 0);
+		lost = json_int(guest, "lost_ns", MIG_NONE);
+		snprintf(note, sizeof(note), "its own record: %s %s", json_string(guest, "action"),
+			 json_string(guest, "source"));
+		row("guest lost", lost, note);
+	}
+	printf("%-22s %8lld     ms  QEMU's\n", "setup_time",
 	       (long long)json_int(o, "setup_time", -1));
-	printf("%-22s %8lld        ms  query-migrate\n", "QEMU total-time",
+	printf("%-22s %8lld     ms  query-migrate\n", "QEMU total-time",
 	       (long long)json_int(q, "total_time", -1));
-	printf("%-22s %8lld        ms  query-migrate\n", "QEMU downtime",
+	printf("%-22s %8lld     ms  query-migrate\n", "QEMU downtime",
 	       (long long)json_int(q, "downtime", -1));
 }
 
@@ -572,7 +528,7 @@ static int report(struct run *r)
 	o = figures_json(r, &f, qemu);
 	json_object_put(qemu);
 	if (r->a->record) {
-		record = guest_record(r->a->record);
+		record = guest_record_end(&r->record);
 		json_object_object_add(o, "guest", record);
 	}
 	if (r->a->log)
@@ -609,6 +565,8 @@ static int migration(const struct vm_arguments *a)
 	r.s.same_host = r.source.pid && r.dest.pid && !a->forwarded;
 	if (want_events(&r.source) || want_events(&r.dest))
 		goto out;
+	r.record.command = a->record;
+	guest_record_begin(&r.record);
 	source = host_clock(a->source_control);
 	dest = host_clock(a->dest_control);
 	if (a->uri) {

@@ -2,7 +2,7 @@
 // lab: timeout=240 programs=chronyd,phc2sys,phc_ctl
 /*
  * ptp_ffclock: what a PHC promises, what it refuses, and the programs that
- * follow it: chronyd, phc2sys and phc_ctl, each for real.
+ * follow it: chronyd, phc2sys, phc_ctl and testptp, each for real.
  *
  * The test itself sets ffclock's parameters, from snapshots, so that the truth
  * is known to the nanosecond: the distance from FFCLOCK_UTC to CLOCK_REALTIME at
@@ -271,6 +271,48 @@ static void test_phc_ctl(void)
 	ok(llabs(away_ns()) < 1000000, "phc_ctl cannot move it");
 }
 
+/* The kernel's own test program: no package has it, selftests/debug/build makes it */
+static const struct {
+	const char	*option, *wanted, *text;
+} testptp[] = {
+	{ "-c", "  1 cross timestamping", "says that it has cross timestamps" },
+	{ "-c", "  0 maximum frequency adjustment (ppb)", "says that it is not adjusted" },
+	{ "-g", "clock time: [1-9][0-9]*\\.[0-9]* or ", "gets the time" },
+	{ "-x 5", "extended timestamp request returned 5 samples", "gets extended ones" },
+	{ "-X", "crosstimestamping request okay", "gets a cross timestamp" },
+	{ "-f 100", "clock_adjtime: .* not supported\\|out of range", "cannot change the frequency" },
+	{ "-t 1", "clock_adjtime: Operation not supported", "cannot shift it" },
+	{ "-T 5", "clock_settime: Operation not supported", "cannot set it" },
+};
+
+#define TESTPTP	((int)(sizeof(testptp) / sizeof(*testptp)))
+
+static bool have_testptp(void)
+{
+	return !run("which testptp > /dev/null");
+}
+
+static void test_testptp(void)
+{
+	char command[256];
+	int i;
+
+	if (!have_testptp()) {
+		skip("testptp", "it is not there: selftests/debug/build makes it");
+		return;
+	}
+	synchronise(0, 0);
+	for (i = 0; i < TESTPTP; i++) {
+		snprintf(command, sizeof(command), "testptp -d %s %s > " TEMP "testptp.log 2>&1",
+			 dev, testptp[i].option);
+		run(command);
+		snprintf(command, sizeof(command), "grep -q '%s' " TEMP "testptp.log",
+			 testptp[i].wanted);
+		if (!ok(!run(command), "testptp %s %s", testptp[i].option, testptp[i].text))
+			run("sed 's/^/# /' " TEMP "testptp.log");
+	}
+}
+
 static void unload(void)
 {
 	if (ptp >= 0)
@@ -283,7 +325,7 @@ int main(void)
 {
 	if (run("[ -e /lib/modules/$(uname -r)/ptp_ffclock.ko ]"))
 		skip_all("no ptp_ffclock in the image: kernel without PTP");
-	plan(18);
+	plan(18 + (have_testptp() ? TESTPTP : 1));
 	ffc_load();
 	fd = ffc_open();
 	atexit(unload);
@@ -301,5 +343,6 @@ int main(void)
 	test_values();
 	test_followers();
 	test_phc_ctl();
+	test_testptp();
 	return finish();
 }

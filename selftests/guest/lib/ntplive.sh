@@ -6,6 +6,7 @@
 #
 #	ntplive ffclockd PORT POLL		modules and ffclockd
 #	ntplive ffclockd PORT POLL KE_PORT	the same with NTS, and a clock long past
+#	ntplive ffclockd PORT POLL '' LINE	the same without, and a line of configuration
 #	ntplive chronyd PORT POLL		chronyd
 #
 # Then commands on standard input, one a line: bound, sources, cpu, log, quit.
@@ -19,7 +20,7 @@ if [ "$kind" = ffclockd ]; then
 	modprobe ffclock
 	modprobe ffclock_vmclock
 	nts=
-	if [ $# -gt 3 ]; then
+	if [ -n "${4:-}" ]; then
 		# the certificate of the host's authority comes first
 		while read -r line && [ "$line" != end-of-ca ]; do
 			echo "$line"
@@ -31,6 +32,7 @@ if [ "$kind" = ffclockd ]; then
 	{
 		echo "server 10.0.2.2 port $port minpoll $poll maxpoll $poll iburst $nts"
 		echo "control /tmp/ffclockd.sock"
+		echo "${5:-}"
 	} > /tmp/ffclockd.conf
 	ffclockd -d -c /tmp/ffclockd.conf > /tmp/log 2>&1 &
 	pid=$!

@@ -101,6 +101,13 @@ check-kvm: lab userland
 	selftests/kvm/sources --guest-kernel 6.12
 	selftests/kvm/sources --guest-kernel 7.2
 
+# Two libvirtds of Debian 13, a guest that is saved, restored and migrated: 3 minutes, and
+# 350 MB that stay in build/libvirt.
+.PHONY: check-libvirt
+check-libvirt: lab userland
+	scripts/build-modules 6.12
+	selftests/libvirt/run
+
 # Not part of check: real Xen under emulation takes a quarter of an hour.
 .PHONY: check-xen
 check-xen: lab userland
@@ -175,6 +182,7 @@ help:
 	@echo '  check-long      10^9 readings, 200 module cycles, 8 min beside chronyd; not in check'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
 	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
+	@echo '  check-libvirt   two libvirtds of Debian 13, a guest saved, restored, migrated'
 	@echo '  check-xen       Xen 4.17 under QEMU: dependent clocks, save, restore, migration'
 	@echo '  style           checkpatch on the kernel parts'
 	@echo '  check-packages  Debian packages: install, upgrade, purge, boot (slow)'

@@ -3,8 +3,10 @@
  * ffclock: the clocks as dynamic POSIX clocks, for clock_gettime() and friends.
  */
 #include <linux/device.h>
+#include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/platform_device.h>
 #include <linux/posix-clock.h>
 #include <linux/slab.h>
 #include <linux/timex.h>
@@ -14,12 +16,12 @@
 /**
  * struct ffc_posix - one of the clocks
  * @pc: the clock
- * @dev: its device; the structure lives as long
  * @id: which
+ *
+ * The platform data of its device, which frees it.
  */
 struct ffc_posix {
 	struct posix_clock	pc;
-	struct device		dev;
 	enum ffclock_id		id;
 };
 
@@ -42,19 +44,16 @@ static dev_t ffc_posix_devt;
  */
 static char *ffc_posix_devnode(const struct device *dev, umode_t *mode)
 {
-	struct ffc_posix *clk = container_of((struct device *)dev, struct ffc_posix, dev);
+	struct ffc_posix *clk = dev_get_platdata(dev);
 
 	clk->pc.cdev.owner = THIS_MODULE;
-	clk->pc.dev = &clk->dev;
+	clk->pc.dev = (struct device *)dev;
 	if (mode)
 		*mode = 0444;
 	return NULL;
 }
 
-static struct class ffc_posix_class = {
-	.name		= "ffclock",
-	.devnode	= ffclock_devnode(ffc_posix_devnode),
-};
+static struct class *ffc_posix_class;
 
 static int ffc_posix_gettime(struct posix_clock *pc, struct timespec64 *ts)
 {
@@ -151,33 +150,41 @@ static const struct posix_clock_operations ffc_posix_ops = {
 	.clock_adjtime	= ffc_posix_adjtime,
 };
 
-static void ffc_posix_dev_release(struct device *dev)
-{
-	kfree(container_of(dev, struct ffc_posix, dev));
-}
-
+/*
+ * The last reference to a device, or to the class, may be given back when we are
+ * unloaded (seen with DEBUG_KOBJECT_RELEASE: a call into the module that was).  So
+ * what happens then must be the kernel's code, not ours: the class is one of
+ * class_create(), and the devices are allocated as platform devices, whose release
+ * frees their platform data too; nothing else of a platform device is used.
+ */
 static int ffc_posix_add(enum ffclock_id id)
 {
-	struct ffc_posix *clk = kzalloc_obj(*clk);
-	int ret;
+	struct platform_device *pdev = platform_device_alloc("ffclock", id);
+	struct ffc_posix *clk;
+	struct device *dev;
+	int ret = -ENOMEM;
 
+	if (!pdev)
+		return ret;
+	dev = &pdev->dev;
+	clk = kzalloc_obj(*clk);
 	if (!clk)
-		return -ENOMEM;
+		goto put;
+	dev->platform_data = clk;
 	clk->id = id;
 	clk->pc.ops = ffc_posix_ops;
-	device_initialize(&clk->dev);
-	clk->dev.class = &ffc_posix_class;
-	clk->dev.devt = MKDEV(MAJOR(ffc_posix_devt), id);
-	clk->dev.release = ffc_posix_dev_release;
-	ret = dev_set_name(&clk->dev, "%s", ffc_posix_names[id]);
+	dev->class = ffc_posix_class;
+	dev->devt = MKDEV(MAJOR(ffc_posix_devt), id);
+	ret = dev_set_name(dev, "%s", ffc_posix_names[id]);
 	if (!ret)
-		ret = posix_clock_register(&clk->pc, &clk->dev);
-	if (ret) {
-		put_device(&clk->dev);
-		return ret;
-	}
+		ret = posix_clock_register(&clk->pc, dev);
+	if (ret)
+		goto put;
 	ffc_posix[id] = clk;
 	return 0;
+put:
+	put_device(&pdev->dev);
+	return ret;
 }
 
 void ffc_posix_exit(void)
@@ -189,7 +196,7 @@ void ffc_posix_exit(void)
 			posix_clock_unregister(&ffc_posix[id]->pc);
 		ffc_posix[id] = NULL;
 	}
-	class_unregister(&ffc_posix_class);
+	class_destroy(ffc_posix_class);
 	unregister_chrdev_region(ffc_posix_devt, FFCLOCK_NR);
 }
 
@@ -200,11 +207,12 @@ int ffc_posix_init(void)
 	ret = alloc_chrdev_region(&ffc_posix_devt, 0, FFCLOCK_NR, "ffclock");
 	if (ret)
 		return ret;
-	ret = class_register(&ffc_posix_class);
-	if (ret) {
+	ffc_posix_class = class_create("ffclock");
+	if (IS_ERR(ffc_posix_class)) {
 		unregister_chrdev_region(ffc_posix_devt, FFCLOCK_NR);
-		return ret;
+		return PTR_ERR(ffc_posix_class);
 	}
+	ffc_posix_class->devnode = ffclock_devnode(ffc_posix_devnode);
 	for (id = 0; id < FFCLOCK_NR; id++) {
 		ret = ffc_posix_add(id);
 		if (ret) {

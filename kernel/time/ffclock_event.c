@@ -5,7 +5,8 @@
  * Events are raised under ffc_lock, often inside the timekeeper lock with the
  * timekeeper's sequence held, where nothing may be woken.  So: an irq_work, which
  * runs a moment later on the same CPU with neither held, wakes pollers, and hands
- * the rest to a work item in process context.
+ * the rest to a work item in process context.  Not one of those that PREEMPT_RT too
+ * runs with interrupts off: the lock of a wait queue may sleep there.
  */
 #include <linux/atomic.h>
 #include <linux/irq_work.h>
@@ -68,7 +69,7 @@ static void ffc_event_irq_work(struct irq_work *work)
 	queue_work(system_highpri_wq, &ffc_work);
 }
 
-static struct irq_work ffc_irq_work = IRQ_WORK_INIT_HARD(ffc_event_irq_work);
+static struct irq_work ffc_irq_work = IRQ_WORK_INIT(ffc_event_irq_work);
 
 /* Wait for events that are being told */
 void ffc_event_flush(void)

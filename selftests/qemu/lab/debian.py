@@ -28,7 +28,9 @@ CHROOT_SUITES = {
     "trixie": ("trixie", "trixie-security", "trixie-backports"),
 }
 CHROOT_PACKAGES = {
-    "bookworm": ["make", "gcc", "libelf1", "sparse"],
+    # from flex on: what a kernel is built with (selftests/debug)
+    "bookworm": ["make", "gcc", "libelf1", "sparse",
+                 "flex", "bison", "bc", "libelf-dev", "libssl-dev"],
     "trixie": ["make", "gcc", "libelf1t64", "sparse",
                "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios",
                "chrony", "linuxptp", "qemu-guest-agent"],
@@ -238,6 +240,29 @@ def chroot_fits(suite, headers):
     return have[:1] == want[:1] and set(want) <= set(have)
 
 
+def add_packages(suite, headers):
+    """Install what the chroot's list of packages has gained since it was made.
+
+    Not headers: other ones mean other kernels, and a chroot without the old ones.
+    """
+    stamp = tree.CHROOTS / f"{suite}.packages"
+    if chroot_fits(suite, headers) or not stamp.exists():
+        return
+    have = stamp.read_text().split()
+    missing = set(chroot_stamp(suite, headers).split()) - set(have)
+    if have[:1] != [CHROOT_FORMAT] or not missing <= set(CHROOT_PACKAGES[suite]):
+        return
+    root = tree.CHROOTS / suite
+    resolv = root / "etc/resolv.conf"
+    tree.run(tree.as_root(["cp", "--remove-destination", "/etc/resolv.conf", resolv]),
+             "name servers")
+    tree.run(tree.in_chroot(root, "export DEBIAN_FRONTEND=noninteractive LC_ALL=C; "
+                            "apt-get -qq update && apt-get -qq --yes --no-install-recommends "
+                            f"install {' '.join(sorted(missing))}", user=False),
+             f"installing {' '.join(sorted(missing))} in the {suite} chroot")
+    stamp.write_text(" ".join(have + sorted(missing)) + "\n")
+
+
 def make_chroot(suite, headers):
     """A minimal chroot of a Debian release with these headers packages."""
     root = tree.CHROOTS / suite
@@ -290,6 +315,9 @@ def setup(refresh=False):
 def setup_locked(refresh):
     steps = Steps()
     archive = Archive()
+    if not refresh:
+        for suite, headers in planned_headers().items():
+            add_packages(suite, headers)
     if not refresh and complete():
         steps.say("complete (scripts/lab-setup --refresh looks for newer kernels)")
         return
@@ -322,12 +350,16 @@ def setup_locked(refresh):
     steps.say(f"ready, {usage[0] if usage else '?'} in build/lab")
 
 
+def planned_headers():
+    """{suite: headers packages} of the plan of the last setup."""
+    headers = {}
+    for kernel in tree.read_plan():
+        headers.setdefault(kernel.suite, []).append(f"linux-headers-{kernel.release}")
+    return headers
+
+
 def complete():
     """Is everything there that the plan of the last setup named?"""
     plan = tree.read_plan()
-    headers = {}
-    for kernel in plan:
-        if not (kernel.dir / "release").exists():
-            return False
-        headers.setdefault(kernel.suite, []).append(f"linux-headers-{kernel.release}")
-    return bool(plan) and all(chroot_fits(*of) for of in headers.items())
+    return (bool(plan) and all((k.dir / "release").exists() for k in plan) and
+            all(chroot_fits(*of) for of in planned_headers().items()))

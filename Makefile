@@ -96,6 +96,7 @@ check-guest:
 check-kvm: lab userland
 	scripts/build-modules 6.1 6.12 7.2
 	selftests/kvm/refresh
+	selftests/kvm/agree
 	selftests/kvm/hostd
 	selftests/kvm/hostd --stock --migrations 1
 	selftests/kvm/sources --guest-kernel 6.1

@@ -26,6 +26,7 @@ AHEAD_S = 3
 # Two processors on both levels at once have hung; the host needs them for handshakes.
 HOST_SMP, HOST_MEMORY, GUEST_MEMORY = 2, 1792, 256
 CHANNEL, QMP, MIGRATE = 7000, 7001, 4444
+SECOND_CHANNEL, SECOND_QMP = 7010, 7011     # of a second guest on the same host
 HOST_CPU = "max,la57=off,+invtsc,x-force-features=on"
 
 # Where two levels of emulation are ten times slower than one
@@ -113,13 +114,15 @@ class Host:
         self.name = name
         self.number = number
         self.channel_port, self.qmp_port = local.free_port(), local.free_port()
+        self.second_port = local.free_port()
         ahead = ""
         if number == 2:
             at = time.gmtime(time.time() + AHEAD_S)
             ahead = f" -rtc base={time.strftime('%Y-%m-%dT%H:%M:%S', at)}"
         side = "server=on" if number == 1 else "server=off,reconnect-ms=500"
         qemu = (f"-nic user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{self.channel_port}-"
-                f":{CHANNEL},hostfwd=tcp:127.0.0.1:{self.qmp_port}-:{QMP} "
+                f":{CHANNEL},hostfwd=tcp:127.0.0.1:{self.qmp_port}-:{QMP},"
+                f"hostfwd=tcp:127.0.0.1:{self.second_port}-:{SECOND_CHANNEL} "
                 f"-netdev stream,id=link,{side},addr.type=unix,addr.path={link} "
                 f"-device virtio-net-pci,netdev=link,mac=52:54:00:00:00:0{number}{ahead}")
         self.guest = vm.Guest(kernel, path, workdir, name, smp=HOST_SMP, memory=HOST_MEMORY,
@@ -148,10 +151,17 @@ class Host:
             raise GuestError(f"{self.name}: {command}: no answer")
         return lines
 
-    def run_guest(self, khz, machine="pc", cpu="", append="", devices="", incoming=False):
-        """A guest on this host; the strings are more of QEMU's arguments."""
+    def run_guest(self, khz, machine="pc", cpu="", append="", devices="", incoming=False,
+                  name="l2"):
+        """A guest on this host; the strings are more of QEMU's arguments.
+
+        One of another name is a second one beside it: its channel, or None.
+        """
+        second = name != "l2"
+        channel, qmp = (SECOND_CHANNEL, SECOND_QMP) if second else (CHANNEL, QMP)
         # The same frequency on both, or KVM refuses the state of the other
-        argv = ("qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios -name l2 "
+        argv = ("qemu-system-x86_64 -L /usr/share/qemu -L /usr/share/seabios "
+                f"-name {name} "
                 "-nodefaults -no-user-config -display none -no-reboot "
                 f"-object memory-backend-ram,id=ram,size={GUEST_MEMORY}M "
                 f"-machine {machine},memory-backend=ram -accel kvm "
@@ -161,15 +171,19 @@ class Host:
                 f"{devices} "
                 "-object memory-backend-file,id=ht,mem-path=/dev/shm/ht,size=4096,share=on "
                 "-device ivshmem-plain,memdev=ht,master=on "
-                "-chardev file,id=con,path=/tmp/l2.console -serial chardev:con "
-                f"-chardev socket,id=lab,host=0.0.0.0,port={CHANNEL},server=on,wait=off "
+                f"-chardev file,id=con,path=/tmp/{name}.console -serial chardev:con "
+                f"-chardev socket,id=lab,host=0.0.0.0,port={channel},server=on,wait=off "
                 "-serial chardev:lab "
-                f"-qmp tcp:0.0.0.0:{QMP},server=on,wait=off")
+                f"-qmp tcp:0.0.0.0:{qmp},server=on,wait=off")
         if incoming:
             argv += f" -incoming tcp:10.9.9.{self.number}:{MIGRATE}"
-        self.sh(f"dd if=/dev/zero of=/dev/shm/ht bs=4096 count=1 2>/dev/null; {argv} "
-                ">/tmp/l2.qemu 2>&1 </dev/null &")
+        # a second guest shares the first one's memory
+        clear = "" if second else "dd if=/dev/zero of=/dev/shm/ht bs=4096 count=1 2>/dev/null; "
+        self.sh(f"{clear}{argv} >/tmp/{name}.qemu 2>&1 </dev/null &")
+        if second:
+            return TcpLines(self.second_port, time.monotonic() + 60)
         self.inside = TcpLines(self.channel_port, time.monotonic() + 60)
+        return None
 
     def qmp(self):
         return TcpQmp(self.qmp_port, time.monotonic() + 20)
@@ -231,11 +245,11 @@ class Test:
             whole.write(b"\0" * (-whole.tell() % 4) + more.read_bytes())
         more.unlink()
 
-    def start_hosts(self):
+    def start_hosts(self, names="AB"):
         self.images()
         link = f"/tmp/kvm-link.{os.getpid()}"
         self.hosts = [self.host_class(self.host_kernel, self.path, self.workdir, n, i, link)
-                      for i, n in ((1, "A"), (2, "B"))]
+                      for i, n in enumerate(names, 1)]
         begin = time.monotonic()
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for job in [pool.submit(h.start) for h in self.hosts]:
@@ -243,15 +257,15 @@ class Test:
         pathlib.Path(link).unlink(missing_ok=True)
         said = self.hosts[0].sh("dmesg | sed -n 's/.*tsc: Detected \\([0-9.]*\\) MHz.*/\\1/p'")
         self.khz = int(float(said[0]) * 1000)
-        self.diag(f"two hosts after {time.monotonic() - begin:.0f} s, TSC {self.khz} kHz")
+        self.diag(f"{len(names)} hosts after {time.monotonic() - begin:.0f} s, TSC {self.khz} kHz")
 
     def start_guest(self, host, **args):
         """Boot a guest; args are run_guest()'s, also for wherever it moves."""
         self.guest_args = args
         begin = time.monotonic()
-        host.run_guest(self.khz, **args)
+        channel = host.run_guest(self.khz, **args)
         guest = vm.Guest(self.guest_kernel, self.path, self.workdir, "L2")
-        guest.channel = host.inside
+        guest.channel = channel or host.inside
         try:
             guest.marker("hello", BOOT_S)
         except GuestError:
@@ -275,11 +289,11 @@ class Test:
         guest.channel = there.inside
         return figures
 
-    def main(self, run):
+    def main(self, run, names="AB"):
         """Everything around run(self): the exit code."""
         print("TAP version 13")
         try:
-            self.start_hosts()
+            self.start_hosts(names)
             run(self)
         except GuestError as err:
             self.diag(err)

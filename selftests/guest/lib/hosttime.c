@@ -33,7 +33,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,6 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ivshmem.h"
 #include "tsc.h"
 
 #define HT_MAGIC	0x656d697474736f68ULL	/* "hosttime" */
@@ -178,56 +178,6 @@ static int clock_by_name(const char *name, clockid_t *id)
 	return 0;
 }
 
-static bool pci_id_is(const char *dir, const char *file, unsigned int wanted)
-{
-	unsigned int value = 0;
-	char path[512];
-	bool match;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, file);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	match = fscanf(f, "%x", &value) == 1 && value == wanted;
-	fclose(f);
-	return match;
-}
-
-/* Map the shared memory (BAR 2) of the first ivshmem device. */
-static struct ht_page *map_ivshmem(void)
-{
-	void *page = MAP_FAILED;
-	char path[512];
-	glob_t found;
-	int fd;
-
-	if (glob("/sys/bus/pci/devices/*", 0, NULL, &found))
-		return NULL;
-	for (size_t i = 0; i < found.gl_pathc && page == MAP_FAILED; i++) {
-		const char *dir = found.gl_pathv[i];
-
-		/* QEMU docs/specs/pci-ids: ivshmem */
-		if (!pci_id_is(dir, "vendor", 0x1af4) || !pci_id_is(dir, "device", 0x1110))
-			continue;
-		snprintf(path, sizeof(path), "%s/enable", dir);
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd >= 0) {
-			if (write(fd, "1", 1) != 1)
-				fprintf(stderr, "hosttime: %s: %s\n", path, strerror(errno));
-			close(fd);
-		}
-		snprintf(path, sizeof(path), "%s/resource2", dir);
-		fd = open(path, O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		page = mmap(NULL, HT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		close(fd);
-	}
-	globfree(&found);
-	return page == MAP_FAILED ? NULL : page;
-}
-
 static void take_sample(struct ht_sample *out, clockid_t id)
 {
 	struct ht_sample best = { .after = UINT64_MAX };
@@ -262,7 +212,7 @@ static int serve(int count, char **names)
 	for (int i = 0; i < count; i++)
 		if (clock_by_name(names[i], &ids[i]))
 			return 1;
-	page = map_ivshmem();
+	page = ivshmem_map(0, HT_PAGE_SIZE);
 	if (!page) {
 		fprintf(stderr, "hosttime: no ivshmem device: start the guest with hosttime=1\n");
 		return 1;

@@ -19,8 +19,11 @@ from lab.vm import GuestError
 
 from . import packages
 
+# eager-fpu: Xen hands the FPU over lazily by default here, and relies on CR0.TS to
+# trap whoever uses it.  Under QEMU's TCG some use goes untrapped: programs of domains
+# that share a processor then get each other's registers, compute wrong sums and die.
 XEN_APPEND = ("console=com1 com1=115200,8n1 dom0_max_vcpus=1 loglvl=info guest_loglvl=info "
-              "noreboot")
+              "noreboot spec-ctrl=eager-fpu")
 DOM0_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
                "log_buf_len=4M random.trust_cpu=on")
 DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "

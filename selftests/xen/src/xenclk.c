@@ -15,6 +15,9 @@
  *		at which it was in use; ends after COUNT or 60 s
  *	xenclk records FILE
  *		appends every record of the kernel's, for ever
+ *	xenclk offset
+ *		what the kernel adds to the raw counter in the present epoch, and that
+ *		epoch
  *	xenclk cost
  *		ns a read
  *	xenclk counters COUNT HPET PMPORT
@@ -178,6 +181,16 @@ static int snap(void)
 	return 0;
 }
 
+static int offset(void)
+{
+	struct ffclock_page page;
+
+	if (pread(dev, &page, sizeof(page), 0) != (ssize_t)sizeof(page))
+		fail("page");
+	printf("offset %" PRId64 " %u\n", (int64_t)page.ext.counter_offset, page.ext.epoch);
+	return 0;
+}
+
 static int follow(int argc, char **argv)
 {
 	struct row was = { 0 }, r;
@@ -248,9 +261,10 @@ static int arrivals(long count)
 		fail(RECORD);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (count) {
+		len = pread(p.fd, text, sizeof(text), 0);
+		/* after it: before, it would be another time than that of this record */
 		if (ioctl(dev, FFCLOCK_IOC_COUNTER, &c))
 			fail("FFCLOCK_IOC_COUNTER");
-		len = pread(p.fd, text, sizeof(text), 0);
 		if (len > 0 && !ffclock_record_parse(text, (size_t)len, &r) && r.seq != last) {
 			/* the first was there already */
 			if (last) {
@@ -411,6 +425,8 @@ int main(int argc, char **argv)
 		ret = set(argc - 2, argv + 2);
 	else if (argc == 2 && !strcmp(argv[1], "snap"))
 		ret = snap();
+	else if (argc == 2 && !strcmp(argv[1], "offset"))
+		ret = offset();
 	else if (argc >= 2 && !strcmp(argv[1], "log"))
 		ret = follow(argc - 2, argv + 2);
 	else if (argc == 3 && !strcmp(argv[1], "records"))
@@ -422,6 +438,7 @@ int main(int argc, char **argv)
 	else if (argc >= 2 && !strcmp(argv[1], "counters"))
 		ret = counters(argc - 2, argv + 2);
 	if (ret == 2)
-		fprintf(stderr, "usage: xenclk set|snap|log|arrivals|records|cost|counters ...: see xenclk.c\n");
+		fprintf(stderr, "usage: xenclk set|snap|offset|log|arrivals|records|cost|counters "
+			"...: see xenclk.c\n");
 	return ret;
 }

@@ -12,14 +12,12 @@ import sys
 import time
 
 from lab import tree
-from lab.vm import GuestError
 
-from xenlab import reader
+from xenlab import move, reader
 
 sys.path.append(str(tree.TOP / "demo"))
 from ffdemo import ntp  # noqa: E402  (the path comes first)
 
-WIRE_PORT = 8002
 # pv2's own time daemon, and that of the hosts; the lab's chronyd has the time
 CHRONY = "server 10.9.0.1 iburst minpoll 0 maxpoll 2\\nmakestep 0.1 3\\n"
 HOST_CHRONY = "server 10.0.2.2 port %d iburst minpoll 0 maxpoll 3\\nmakestep 0.001 5\\nallow all\\n"
@@ -31,32 +29,15 @@ def prepare(t, h, server):
     h.sh(START.format(HOST_CHRONY % server.port + COMMON))
     t.dom0(h)
     reader.keep_records(h)
-    h.sh("printf '#!/bin/sh\\nexec xl migrate-receive 2>>/tmp/receive.log\\n' > /tmp/receive; "
-         "printf '#!/bin/sh\\nexec xenwire connect %s "
-         f"{WIRE_PORT}\\n' {reader.DOM0['b' if h.name == 'a' else 'a']} > /tmp/send; "
-         "chmod +x /tmp/receive /tmp/send; "
-         f"(xenwire listen {WIRE_PORT} /tmp/receive >/dev/null 2>&1 </dev/null &)")
+    move.listen(h)
 
 
-def migrate(t, source, dest, name):
-    begin = time.monotonic()
-    text = source.sh(f"xl migrate -e -s /tmp/send {name} {reader.DOM0[dest.name]} 2>&1", 900,
-                     check=False)
-    t.diag("\n".join(l for l in text.splitlines() if "rror" in l or "fail" in l)[-600:] or
-           f"{name}: {source.name} to {dest.name} in {time.monotonic() - begin:.0f} s")
-    there = dest.sh(f"xl domid {name}", check=False)
-    if not there.strip().isdigit():
-        t.diag(text[-1500:])
-        t.diag(dest.sh("tail -n 15 /tmp/receive.log", check=False))
-        raise GuestError(f"{name} did not arrive on {dest.name}")
-    source.left(name)
-    t.wait_state(dest, name, "0 following")
-
-
-def flow_start(h):
+def flow_start(t, h):
     """Numbers to the guest and back, two a second, until told to stop."""
-    h.guest("pv1", "(nc -ll -p 7007 -e cat </dev/null >/dev/null 2>&1 &); "
-            "cat /proc/sys/net/ipv4/tcp_timestamps")
+    sysctl = "cat /proc/sys/net/ipv4/tcp_timestamps"
+    here, there = h.sh(sysctl), h.guest("pv1", sysctl)
+    t.ok(here.strip() == there.strip() == "1", "TCP timestamps are on at both ends")
+    h.guest("pv1", "(nc -ll -p 7007 -e cat </dev/null >/dev/null 2>&1 &)")
     h.sh("(i=0; while [ ! -e /tmp/flow.stop ]; do echo $i; i=$((i+1)); usleep 500000; done | "
          "nc 10.9.0.11 7007 > /tmp/flow.back 2>/dev/null &) ; sleep 2")
     return flow_count(h)
@@ -68,7 +49,8 @@ def flow_count(h):
 
 def moved(t, source, dest, names, offsets):
     for name in names:
-        migrate(t, source, dest, name)
+        t.diag(move.migrate(source, dest, name))
+        t.wait_state(dest, name, "0 following")
         t.ok(True, f"{name}: from {source.name} to {dest.name}, follows the new host")
         t.diag(f"{name}: " + dest.guest(name, "head -n 1 /sys/kernel/ffclock/migration/history"))
         offsets[name].append((dest.name, reader.offset(dest, name)))
@@ -95,12 +77,12 @@ def run_served(t, server):
          "smaller")
     names = ["pv1", "pv2"]
     for i, name in enumerate(names):
-        a.create(name, ip=f"10.9.0.{11 + i}", memory=192)
+        a.create(name, ip=f"10.9.0.{11 + i}")
         t.follow(a, name)
         # the system clock stays as stock kernels leave it
         a.guest(name, "echo notify > /sys/kernel/ffclock/migration/policy")
     a.guest("pv2", START.format(CHRONY + COMMON) + "; sleep 1; pidof chronyd")
-    count = flow_start(a)
+    count = flow_start(t, a)
     t.ok(count > 0, f"pv1: the TCP connection flows ({count} lines came back)")
     offsets = {n: [("a", reader.offset(a, n))] for n in names}
     for name in names:

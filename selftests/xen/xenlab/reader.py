@@ -6,6 +6,7 @@ reading has a place in Xen system time of the host that the guest was on, and ca
 be compared with what that host's records say of that instant.
 """
 
+import bisect
 import dataclasses
 import re
 import socket
@@ -14,11 +15,10 @@ import zlib
 
 from lab.vm import GuestError
 
-from . import part
+from . import move, part
 
 LOG = "/tmp/reader.log"
 RECORDS = "/tmp/records"
-DOM0 = {"a": "10.9.0.1", "b": "10.9.0.2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +77,18 @@ def fetch(h, path):
     return zlib.decompress(b"".join(got), 31).decode(errors="replace")
 
 
+def guest_file(h, name, path):
+    """A file of a guest with a network card, by way of dom0."""
+    h.sh("rm -f /tmp/got; (nc -l -p 9000 > /tmp/got.gz </dev/null &) ; usleep 300000")
+    h.guest(name, f"gzip -c {path} | nc {move.DOM0[h.name]} 9000")
+    h.sh("sleep 1; gunzip -f /tmp/got.gz")
+    return fetch(h, "/tmp/got")
+
+
 def finish(t, h, name):
     """End the reader; its log, also left in the test's folder."""
     h.guest(name, "kill $(pidof xenclk)")
-    h.sh("rm -f /tmp/got; (nc -l -p 9000 > /tmp/got.gz </dev/null &) ; usleep 300000")
-    h.guest(name, f"gzip -c {LOG} | nc {DOM0[h.name]} 9000")
-    h.sh("sleep 1; gunzip -f /tmp/got.gz")
-    text = fetch(h, "/tmp/got")
+    text = guest_file(h, name, LOG)
     (t.workdir / f"{name}.reader.log").write_text(text)
     return text
 
@@ -112,6 +117,16 @@ def error(row, stay):
     return min((row.utc - r.at(row.counter - stay.offset) for r in stay.records), key=abs)
 
 
+def against_host(row, stay):
+    """The guest's clock minus what Dom0's own clock says at that instant, in ns.
+
+    Other than error(), this has in it the time that an update needs to reach the guest.
+    """
+    raw = row.counter - stay.offset
+    number = bisect.bisect_right(stay.records, raw, key=lambda r: r.xen[0])
+    return row.utc - stay.records[max(number - 1, 0)].at(raw)
+
+
 def judge(t, text, stays):
     """Assert what must hold of a reader's log.  stays: (host, offset, records)."""
     stays = [Stay(*s) for s in stays]
@@ -126,6 +141,10 @@ def judge(t, text, stays):
         t.ok(good and worst < 1000,
              f"stay {number} (host {stay.host}): {len(good)} synchronised readings of "
              f"{len(own)} logged are its host's clock, within {worst} ns")
+        behind = sorted(abs(against_host(r, stay)) for r in good)
+        if behind:
+            t.diag(f"stay {number}: from what Dom0 says at the same instant, updates under way: "
+                   f"median {behind[len(behind) // 2]} ns, largest {behind[-1]} ns")
         if not number:
             continue
         old = stays[number - 1]

@@ -87,7 +87,7 @@ def run_served(t, server):
     offsets = {n: [("a", reader.offset(a, n))] for n in names}
     for name in names:
         reader.start(a, name)
-    time.sleep(30)
+    time.sleep(20)
 
     moved(t, a, b, names, offsets)
     before = flow_count(a)
@@ -107,11 +107,11 @@ def run_served(t, server):
          f"pv1: all {len(lines)} lines in order, none lost")
 
     kept = {h.name: reader.records(h) for h in (a, b)}
+    (t.workdir / "stays.json").write_text(json.dumps(
+        {"offsets": offsets, "records": {k: [r.text for r in v] for k, v in kept.items()}}))
     t.ok(kept["a"][0].host != kept["b"][0].host, "the hosts have different ids")
     for name in names:
         reader.dmesg_forward(t, a, name)
         log = reader.finish(t, a, name)
         t.diag(f"{name}:")
         reader.judge(t, log, [(host, off, kept[host]) for host, off in offsets[name]])
-    (t.workdir / "stays.json").write_text(json.dumps(
-        {"offsets": offsets, "records": {k: [r.text for r in v] for k, v in kept.items()}}))

@@ -23,6 +23,9 @@ STOCK = ("xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd", "xenfs", "xe
 # What is started by hand or by libxl, with its libraries, in dom0.
 TOOLS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper",
          "xenstore-control", "xen-diag", "xenctx")
+# Loaded by name when libxenstore cancels its thread: without it the publisher aborts at
+# its end, and is started anew.
+LIBGCC = pathlib.Path("/lib/x86_64-linux-gnu/libgcc_s.so.1")
 # libxl looks for its helper where it was configured to.
 LIBEXEC = f"usr/lib/xen-{packages.VERSION}/bin"
 
@@ -137,7 +140,8 @@ def build(kernel, folder, programs=("chronyd",)):
         ["gzip", "-1c", folder / "vmlinux"], stdout=subprocess.PIPE, check=True).stdout)
     addition(folder / "dom0.add", "dom0-init", sorted((HERE / "dom0").glob("*.sh")), True,
              (("lab/domu/vmlinux.gz", folder / "vmlinux.gz"),
-              ("lab/domu/domu.cpio", folder / "domu.cpio")))
+              ("lab/domu/domu.cpio", folder / "domu.cpio"),
+              (str(LIBGCC)[1:], LIBGCC.resolve())))
     concatenate(folder / "dom0.cpio", (base, folder / "dom0.add"))
     for name in ("base.cpio", "domu.add", "dom0.add"):
         (folder / name).unlink()

@@ -36,7 +36,7 @@ def keep_records(h):
 
 
 def records(h):
-    return [part.Record.parse(line) for line in h.sh(f"cat {RECORDS}").splitlines()
+    return [part.Record.parse(line) for line in fetch(h, RECORDS).splitlines()
             if line.startswith("ffclock/1")]
 
 
@@ -79,9 +79,14 @@ def fetch(h, path):
 
 def guest_file(h, name, path):
     """A file of a guest with a network card, by way of dom0."""
-    h.sh("rm -f /tmp/got; (nc -l -p 9000 > /tmp/got.gz </dev/null &) ; usleep 300000")
-    h.guest(name, f"gzip -c {path} | nc {move.DOM0[h.name]} 9000")
-    h.sh("sleep 1; gunzip -f /tmp/got.gz")
+    # The listener's standard input stays open: at its end busybox's nc says good-bye,
+    # and the guest's leaves with what it still has.
+    h.sh("rm -f /tmp/got*; (sleep 300 | { nc -l -p 9000 > /tmp/got.gz; touch /tmp/got.done; }) "
+         ">/dev/null 2>&1 & usleep 500000")
+    h.guest(name, f"gzip -c {path} > /tmp/sent.gz; for i in 1 2 3 4 5 6; do "
+            f"nc {move.DOM0[h.name]} 9000 < /tmp/sent.gz && break; sleep 1; done")
+    h.sh("for i in $(seq 120); do [ -e /tmp/got.done ] && break; usleep 500000; done; "
+         "gunzip -f /tmp/got.gz")
     return fetch(h, "/tmp/got")
 
 

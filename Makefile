@@ -116,6 +116,13 @@ check-xen: lab userland
 	scripts/build-modules 6.12
 	selftests/xen/run
 
+# Kernels with debugging options, built from Debian's source: 15 minutes each the
+# first time on two idle processors, 4 GB; then the tests, slowly, and half an hour
+# of fuzzing.  DEBUG_FLAGS="--fuzz 60 kasan" and the like: selftests/debug/run --help.
+.PHONY: check-debug
+check-debug: lab userland
+	selftests/debug/run $(DEBUG_FLAGS)
+
 check-guest-%:
 	selftests/run guest --kernel $*
 
@@ -183,6 +190,7 @@ help:
 	@echo '  check-guest     guest tests on all kernels; check-guest-6.12: on one'
 	@echo '  check-long      10^9 readings, 200 module cycles, 8 min beside chronyd; not in check'
 	@echo '  check-migration the long tests of migration, on all kernels; not in check'
+	@echo '  check-debug     KASAN, lockdep, KCSAN...: kernels built for that, and a long fuzz'
 	@echo '  check-kvm       nested KVM: two hosts, a guest that migrates; not part of check'
 	@echo '  check-libvirt   two libvirtds of Debian 13, a guest saved, restored, migrated'
 	@echo '  check-xen       Xen 4.17 under QEMU: dependent clocks, save, restore, migration'

@@ -11,7 +11,8 @@
  * and by the lab, the kernel's log.
  *
  * FUZZ_SECONDS= says how long (default 8), SEED= repeats a run's choices (not its
- * timing).
+ * timing).  FUZZ_FAULTS=1 has allocations and copies fail now and then, where the
+ * kernel can (selftests/debug).
  */
 #include <poll.h>
 #include <stddef.h>
@@ -160,10 +161,20 @@ static void fuzz_setest(int fd)
 	count(ioctl(fd, FFCLOCK_IOC_SETEST, address(&e, sizeof(e))));
 }
 
+/* CLOCK_REALTIME, however often the reading is made to fail */
+static int64_t wall_ns(void)
+{
+	struct timespec ts;
+
+	while (clock_gettime(CLOCK_REALTIME, &ts))
+		;
+	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
 static void fuzz_convert(int fd)
 {
 	static struct ffclock_stamp stamps[FFCLOCK_CONVERT_MAX];
-	int64_t now = now_ns(CLOCK_REALTIME);
+	int64_t now = wall_ns();
 	struct ffclock_convert c = { .count = 1 + rng_below(chance(4) ? FFCLOCK_CONVERT_MAX : 16) };
 	uint32_t i;
 
@@ -182,7 +193,7 @@ static void fuzz_read(int fd)
 	struct ffclock_counter now = {};
 	struct ffclock_reading r = {
 		.clock = rng_below(FFCLOCK_NR), .flags = rng_below(3),
-		.time = { .sec = chance(2) ? (int64_t)edge() : now_ns(CLOCK_REALTIME) / NSEC_PER_SEC,
+		.time = { .sec = chance(2) ? (int64_t)edge() : wall_ns() / NSEC_PER_SEC,
 			  .frac = rng() },
 	};
 
@@ -357,12 +368,25 @@ static void fuzz_system(void)
 	}
 }
 
+/* The kernel's fail-nth of this process, or -1 */
+static int fault_file(void)
+{
+	return getenv("FUZZ_FAULTS") ? open("/proc/thread-self/fail-nth", O_WRONLY | O_CLOEXEC) :
+				       -1;
+}
+
 static void worker(uint64_t seed)
 {
-	int fds[8], n = 0, fd;
+	int fds[8], n = 0, fd, faults = fault_file();
 
 	rng_state = seed | 1;
 	while (!shared->stop) {
+		if (faults >= 0 && chance(16)) {
+			static const char * const nth[] = { "1", "2", "3", "4", "6", "9" };
+
+			if (pwrite(faults, nth[rng_below(6)], 1, 0) < 0)
+				continue;	/* it failed by itself */
+		}
 		if (n < 2 || (n < 8 && chance(64))) {
 			static const int flags[] = { O_RDONLY, O_RDWR, O_WRONLY };
 
@@ -504,7 +528,14 @@ int main(void)
 	list_sysfs(true);
 	nr_writable = nr_sysfs;
 	list_sysfs(false);
-	diag("%d s, %d sysfs files, %d of them writable", seconds, nr_sysfs, nr_writable);
+	diag("%d s, %d sysfs files, %d of them writable; faults %s", seconds, nr_sysfs,
+	     nr_writable, fault_file() >= 0 ? "injected" : "not injected");
+	if (fault_file() >= 0)
+		run("for f in failslab fail_page_alloc fail_usercopy; do "
+		    "echo 0 > /sys/kernel/debug/$f/verbose; done; "
+		    "echo N > /sys/kernel/debug/failslab/ignore-gfp-wait; "
+		    "echo N > /sys/kernel/debug/fail_page_alloc/ignore-gfp-wait; "
+		    "echo 0 > /sys/kernel/debug/fail_page_alloc/min-order");
 
 	for (i = 0; i < WORKERS + CHECKERS; i++) {
 		uint64_t seed = rng();

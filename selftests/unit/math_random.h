@@ -3,18 +3,22 @@
 #ifndef MATH_RANDOM_H
 #define MATH_RANDOM_H
 
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#endif
 
 /* splitmix64: every seed gives another sequence of full length */
 static inline uint64_t random_bits(uint64_t *state)
 {
-	uint64_t v = *state += UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t v = *state += 0x9e3779b97f4a7c15ULL;
 
-	v = (v ^ v >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	v = (v ^ v >> 27) * UINT64_C(0x94d049bb133111eb);
+	v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9ULL;
+	v = (v ^ v >> 27) * 0x94d049bb133111ebULL;
 	return v ^ v >> 31;
 }
 
@@ -30,7 +34,7 @@ static inline uint64_t random_u64(uint64_t *state)
 	uint64_t how = random_bits(state), v = random_bits(state);
 
 	if (!(how & 7))
-		return (UINT64_C(1) << (how >> 3 & 63)) + (v & 7) - 4;
+		return (1ULL << (how >> 3 & 63)) + (v & 7) - 4;
 	return v >> (how >> 3 & 63);
 }
 
@@ -50,13 +54,14 @@ static inline uint64_t random_hz(uint64_t *state)
 	case 0:
 		return known[(how >> 3) % (sizeof(known) / sizeof(known[0]))];
 	case 1:
-		base = UINT64_C(1) << (24 + (how >> 3) % 9);	/* 16.8 MHz to 4.3 GHz */
+		base = 1ULL << (24 + (how >> 3) % 9);	/* 16.8 MHz to 4.3 GHz */
 		return base + random_below(state, base / 190);
 	default:
-		return 14318180 + random_below(state, UINT64_C(5000000000) - 14318180);
+		return 14318180 + random_below(state, 5000000000ULL - 14318180);
 	}
 }
 
+#ifndef __KERNEL__
 /* CASES and SEED from arguments or environment, and say which they are */
 static inline void random_arguments(int argc, char **argv, uint64_t *cases, uint64_t *seed)
 {
@@ -70,5 +75,6 @@ static inline void random_arguments(int argc, char **argv, uint64_t *cases, uint
 	printf("# FFCLOCK_CASES=%" PRIu64 " FFCLOCK_SEED=%" PRIu64 "\n", *cases, *seed);
 	fflush(stdout);
 }
+#endif /* __KERNEL__ */
 
 #endif /* MATH_RANDOM_H */

@@ -23,6 +23,7 @@
 
 #include <linux/ffclock_math.h>
 
+#include "math_digest.h"
 #include "math_generic.h"
 #include "math_random.h"
 
@@ -36,26 +37,6 @@
 #define NS		1000000000UL
 
 static uint64_t cases = DEFAULT_CASES, seed = 1;
-
-/**
- * struct operands - what a case is about
- * @delta: counts, or a counter value
- * @c0: another counter value
- * @period: slope
- * @rate: error of the slope, same unit
- * @bound: ns
- * @ns: ns
- * @t0: time at @c0
- * @t: another time
- * @shift: 0..63
- * @to: 0..63
- */
-struct operands {
-	uint64_t delta, c0, period, rate, bound;
-	int64_t ns;
-	struct ffclock_time t0, t;
-	uint32_t shift, to;
-};
 
 static void report(const char *what, int line, const struct operands *o)
 {
@@ -460,20 +441,6 @@ static void check_all(const struct operands *o)
 
 /* Tests --------------------------------------------------------------------- */
 
-static struct ffclock_time random_time(uint64_t *rng)
-{
-	struct ffclock_time t = { .frac = random_u64(rng) };
-
-	/* mostly times and spans of this world, some of the whole range */
-	if (random_below(rng, 8))
-		t.sec = (int64_t)random_below(rng, 1ULL << random_below(rng, 36));
-	else
-		t.sec = (int64_t)random_u64(rng);
-	if (!random_below(rng, 8))
-		t.sec = ~t.sec;
-	return t;
-}
-
 static void test_random(void **state)
 {
 	uint64_t rng = seed, i;
@@ -481,22 +448,7 @@ static void test_random(void **state)
 
 	(void)state;
 	for (i = 0; i < cases; i++) {
-		o.delta = random_u64(&rng);
-		o.c0 = random_u64(&rng);
-		o.shift = random_below(&rng, 64);
-		o.to = random_below(&rng, 64);
-		if (random_below(&rng, 2)) {
-			/* a counter as there are, and a rate as it errs */
-			o.period = ffclock_period_from_hz(random_hz(&rng), &o.shift);
-			o.rate = o.period / (1 + random_below(&rng, 1ULL << 40));
-		} else {
-			o.period = random_u64(&rng);
-			o.rate = random_u64(&rng);
-		}
-		o.bound = random_u64(&rng);
-		o.ns = (int64_t)random_u64(&rng);
-		o.t0 = random_time(&rng);
-		o.t = random_time(&rng);
+		random_operands(&rng, &o);
 		check_all(&o);
 		/* an inverse that exists: what the line reads somewhere */
 		if (i & 1) {
@@ -508,6 +460,23 @@ static void test_random(void **state)
 		}
 	}
 	print_message("# %" PRIu64 " random cases\n", i);
+}
+
+/* The cases whose digest the kernel compares: right here, and the same ones */
+static void test_digest(void **state)
+{
+	uint64_t rng = MATH_DIGEST_SEED, d = 0, i;
+	struct operands o;
+
+	(void)state;
+	for (i = 0; i < MATH_DIGEST_CASES; i++) {
+		random_operands(&rng, &o);
+		check_all(&o);
+		digest_case(&d, &o);
+	}
+	print_message("# digests %#" PRIx64 ", %#" PRIx64 "\n", d, slew_digest());
+	assert_true(d == MATH_DIGEST);
+	assert_true(slew_digest() == SLEW_DIGEST);
 }
 
 static const uint64_t edge[] = {
@@ -595,6 +564,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_ns_ends),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_digest),
 		cmocka_unit_test(test_random),
 	};
 

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 
-from . import image, tap, tree, vm
+from . import debug, image, tap, tree, vm
 from .tree import LabError
 from .vm import GuestError, MARK
 
@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT = 120   # s, for one test
 KEPT_RUNS = 20          # directories of logs
 # Values of group=; "all" are those of make check, the others run when asked for.
 CHECK_GROUPS = ("fast", "slow")
-OTHER_GROUPS = ("migration", "long")
+OTHER_GROUPS = ("migration", "long", "debug")
 GROUPS = CHECK_GROUPS + OTHER_GROUPS + ("all",)
 # Keys of a "lab:" line that make a test need a guest of its own.
 OWN_GUEST = ("smp", "memory", "append", "machine", "cpu", "vmclock", "net", "qemu", "hosttime")
@@ -56,10 +56,22 @@ class Test:
         return [p for p in self.options.get("programs", "").split(",") if p]
 
     def runs_on(self, kernel):
+        if kernel.debug and "nodebug" in self.options:
+            return False
+        if not kernel.debug and self.group == "debug":
+            return False
         if kernel.extra and self.options.get("extras") != "1":
             return False
         wanted = self.options.get("kernels")
         return not wanted or kernel.line in wanted.split(",")
+
+    def why_not(self, kernel):
+        """Why runs_on() says no."""
+        if kernel.debug and "nodebug" in self.options:
+            return self.options["nodebug"]
+        if not kernel.debug and self.group == "debug":
+            return "for debug kernels"
+        return f"kernels={self.options['kernels']}"
 
     def config(self, accel):
         """The guest it wants."""
@@ -80,7 +92,7 @@ class Test:
 def parse_options(path):
     """The "lab:" line of a test's first 40 lines, as a dictionary."""
     known = set(OWN_GUEST) | {"timeout", "kernels", "group", "programs", "accel", "own",
-                              "extras"}
+                              "extras", "nodebug"}
     with open(path, encoding="utf-8") as f:
         head = [next(f, "") for _ in range(40)]
     options = {}
@@ -127,7 +139,7 @@ class HostPart:
         self.guest = guest
         self.kernel = guest.kernel
         self.test = test
-        self.timeout = test.timeout
+        self.timeout = test.timeout * guest.kernel.patience
         self.stream = stream
         self.points = 0
 
@@ -156,11 +168,11 @@ class HostPart:
         self.guest.send(line)
 
     def line(self, timeout=30):
-        return self.guest.line(timeout)
+        return self.guest.line(timeout * self.kernel.patience)
 
     def expect(self, pattern, timeout=30):
         """The match of the next line that matches; others become diagnostics."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.kernel.patience
         while True:
             line = self.guest.line(deadline - time.monotonic())
             m = re.search(pattern, line)
@@ -172,7 +184,7 @@ class HostPart:
 
     def done(self, timeout=30):
         """Wait for the served program's end; its exit code."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.kernel.patience
         while True:
             line = self.guest.line(deadline - time.monotonic())
             if line.startswith(MARK + "end "):
@@ -234,14 +246,14 @@ class Lab:
             out += [(kernel, [t]) for t in mine if t not in shared]
         return out
 
-    def run(self, kernels, tests, jobs=2):
-        """Run everything; at most jobs guests at a time."""
+    def run(self, kernels, tests, jobs=2, more=()):
+        """Run everything; at most jobs guests at a time; more batches first."""
         for kernel in kernels:
             for test in tests:
                 if not test.runs_on(kernel) and not kernel.extra:
                     self.report.say(f"[{kernel.name}] {test.name}: not for this kernel "
-                                    f"(kernels={test.options['kernels']})")
-        batches = self.batches(kernels, tests)
+                                    f"({test.why_not(kernel)})")
+        batches = list(more) + self.batches(kernels, tests)
         try:
             self._run(batches, jobs)
         finally:
@@ -270,6 +282,9 @@ class Lab:
         """Run tests in one guest until the end or its death; how many ran."""
         workdir = self.dir / kernel.name
         config = tests[0].config(self.accel)
+        if kernel.debug:
+            config.memory += debug.MORE_MEMORY
+            config.append += f" {debug.append()}"
         guest = vm.Guest(kernel, self.images[kernel], workdir, name, config)
         begin = time.monotonic()
         results = []        # (test, points, seconds)
@@ -301,6 +316,8 @@ class Lab:
                     self.tell(kernel, guest, *results.pop())
             if not death:
                 try:
+                    if kernel.debug:
+                        debug.end(guest)
                     guest.finish()
                 except GuestError as err:
                     death = f"guest's end: {err}"
@@ -351,9 +368,10 @@ class Lab:
         return f"/lab/tests/{test.name}"
 
     def guest_test(self, guest, test, stream):
-        guest.run(test.name, test.timeout, self.program(test))
+        timeout = test.timeout * guest.kernel.patience
+        guest.run(test.name, timeout, self.program(test))
         # Guest time may stand still for a while: the host allows some more.
-        deadline = time.monotonic() + test.timeout * 1.25 + 20
+        deadline = time.monotonic() + timeout * 1.25 + 20
         while True:
             line = guest.line(deadline - time.monotonic())
             if line.startswith(f"{MARK}end {test.name} "):

@@ -18,11 +18,17 @@ SPLAT = re.compile(
     r"|blocked for more than|hung task|possible (?:circular|recursive|irq lock)"
     r"|scheduling while atomic|sleeping function called|general protection"
     r"|[Uu]nable to handle|refcount_t:|KASAN|UBSAN|KCSAN|kmemleak|stack guard|Bad page"
-    r"|list_(?:add|del) corruption|divide error|invalid opcode|double fault")
+    r"|list_(?:add|del) corruption|divide error|invalid opcode|double fault"
+    # debug kernels
+    r"|unreferenced object|ODEBUG|DEBUG_LOCKS|Invalid wait context|inconsistent lock state"
+    r"|non-static key")
 # Except these, each with its reason.
 HARMLESS = re.compile(
     # CPU mitigations announce themselves on the first boot.
     r"Spectre V2 : |MDS CPU bug|TAA CPU bug|MMIO Stale Data CPU bug|L1TF CPU bug"
+    # Debugging options announce themselves.
+    r"|RCU lockdep checking is enabled"
+    r"|kmemleak: (?:Kernel memory leak detector initialized|Automatic memory scanning thread)"
     # The markers that init writes around every test.
     r"|\blab: (?:begin|end) ")
 

@@ -15,6 +15,8 @@ CHROOTS = LAB / "chroot"
 KERNELS = LAB / "kernels"
 DEBS = LAB / "debs"
 PLAN = LAB / "plan"
+DEBUG = LAB / "debug"           # kernels of our own, with debugging options
+DEBUG_PLAN = DEBUG / "plan"
 LOGS = LAB / "logs"
 KBUILD = BUILD / "k"
 USER = BUILD / "user"
@@ -59,23 +61,32 @@ class Kernel:
 
     Each line has one that all tests run on.  Others of the line, extras, are
     what a user of the same archive may meet as well: there the modules are
-    built and tests with extras=1 run.
+    built and tests with extras=1 run.  A debug kernel is one that selftests/debug
+    has built from the line's source, and is only used when it is asked for.
     """
 
     line: str       # name of its KernelLine
     release: str    # uname -r
     suite: str
     extra: bool = False
+    debug: str = ""             # kasan or the like
 
     @property
     def name(self):
-        """Short name for reports and paths: 6.12, or 6.12.95 of an extra."""
+        """Short name for reports and paths: 6.12, or 6.12.95 of an extra, or kasan."""
+        if self.debug:
+            return self.debug
         parts = 3 if self.extra else 2
         return ".".join(re.match(r"\d+(\.\d+)+", self.release).group(0).split(".")[:parts])
 
     @property
+    def patience(self):
+        """How many times as long as a stock kernel it may take for anything."""
+        return 6 if self.debug else 1
+
+    @property
     def dir(self):
-        return KERNELS / self.release
+        return (DEBUG / "kernels" if self.debug else KERNELS) / self.release
 
     @property
     def vmlinuz(self):
@@ -88,6 +99,18 @@ class Kernel:
     @property
     def chroot(self):
         return CHROOTS / self.suite
+
+    @property
+    def kdir(self):
+        """What modules are built against, as the chroot sees it."""
+        return "/srv/out" if self.debug else f"/lib/modules/{self.release}/build"
+
+    @property
+    def kdir_binds(self):
+        """What has to be mounted in the chroot for that."""
+        if not self.debug:
+            return []
+        return [(DEBUG / "src", "/srv/linux"), (DEBUG / self.debug, "/srv/out")]
 
     @property
     def build(self):
@@ -111,13 +134,25 @@ def write_plan(plan):
                             for k in plan))
 
 
+def read_debug_plan():
+    """The debug kernels that there are."""
+    if not DEBUG_PLAN.exists():
+        return []
+    return [Kernel(line, release, suite, debug=flavour) for line, release, suite, flavour in
+            (row.split() for row in DEBUG_PLAN.read_text().splitlines())]
+
+
+def write_debug_plan(plan):
+    DEBUG_PLAN.write_text("".join(f"{k.line} {k.release} {k.suite} {k.debug}\n" for k in plan))
+
+
 def kernel(name):
     """The kernel called name: a line's, or by the version or uname -r of it."""
     plan = read_plan()
     if not plan:
         raise LabError("there is no lab yet: run scripts/lab-setup")
-    for k in plan:
-        if name in (k.name, k.release) or (name == k.line and not k.extra):
+    for k in plan + read_debug_plan():
+        if name in (k.name, k.release) or (name == k.line and not k.extra and not k.debug):
             return k
     raise LabError(f"unknown kernel '{name}': the lab has {', '.join(k.name for k in plan)}")
 

@@ -300,7 +300,7 @@ class Guest:
         """Boot; returns when the guest's init has said hello."""
         self.spawn()
         self.qmp.command("cont")
-        marker = self.marker("hello", timeout)
+        marker = self.marker("hello", timeout * self.kernel.patience)
         if marker != f"hello {self.kernel.release}":
             raise GuestError(f"guest runs '{marker}', wanted {self.kernel.release}")
 
@@ -331,15 +331,16 @@ class Guest:
     def run(self, name, seconds, command):
         """Have init run a command; read its output with line()."""
         self.send(f"run {name} {int(seconds)} {command}")
-        self.marker(f"begin {name}", 30)
+        self.marker(f"begin {name}", 30 * self.kernel.patience)
 
     def serve(self, name, seconds, command):
         """As run(), the command's standard input being the channel."""
         self.send(f"serve {name} {int(seconds)} {command}")
-        self.marker(f"begin {name}", 30)
+        self.marker(f"begin {name}", 30 * self.kernel.patience)
 
     def output(self, seconds, command, name="cmd"):
         """Run a command to its end: (exit code, lines)."""
+        seconds *= self.kernel.patience
         self.run(name, seconds, command)
         lines = []
         deadline = time.monotonic() + seconds + 30
@@ -355,10 +356,10 @@ class Guest:
     def finish(self, timeout=60):
         """Have the guest print its log, say success, and power off."""
         self.send("quit")
-        self.marker("success", timeout)
+        self.marker("success", timeout * self.kernel.patience)
         self.succeeded = True
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=20 * self.kernel.patience)
         except subprocess.TimeoutExpired:
             raise GuestError("guest said success but did not power off") from None
 

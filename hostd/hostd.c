@@ -292,46 +292,68 @@ static bool look_offsets(struct hostd *h, struct guest *g, int64_t now)
 	return true;
 }
 
+static bool have_page(const struct guest *g, const struct process_page *p)
+{
+	struct stat st;
+	int i;
+
+	for (i = 0; i < g->n_targets; i++)
+		if (!fstat(g->targets[i].fd, &st) && st.st_dev == p->dev && st.st_ino == p->ino)
+			return true;
+	return false;
+}
+
+/* Take those that are not known yet */
+static void look_for_pages(struct hostd *h, struct guest *g, char *why, size_t why_len)
+{
+	struct process_page pages[PROCESS_PAGES_MAX];
+	int n, i;
+
+	n = process_pages(&g->proc, pages, why, why_len);
+	/* waiting does not help: say it now */
+	if (n == -EACCES || n == -EPERM)
+		set_problem(g, why);
+	for (i = 0; i < n; i++) {
+		struct target *t = &g->targets[g->n_targets];
+
+		if (have_page(g, &pages[i]) || g->n_targets == PROCESS_PAGES_MAX) {
+			close(pages[i].fd);
+			continue;
+		}
+		memset(t, 0, sizeof(*t));
+		t->page.map = mmap(NULL, FFCLOCK_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				   pages[i].fd, 0);
+		if (t->page.map == MAP_FAILED) {
+			snprintf(why, why_len, "its page cannot be mapped: %s%s", strerror(errno),
+				 errno == EINVAL ? " (huge pages?)" : "");
+			close(pages[i].fd);
+			continue;
+		}
+		t->fd = pages[i].fd;
+		t->ivshmem = pages[i].ivshmem;
+		t->page.format = t->ivshmem;
+		memcpy(t->page.owner.boot_id, h->boot_id, sizeof(h->boot_id));
+		t->page.owner.pid = (uint64_t)g->proc.pid;
+		t->page.owner.start = g->proc.start;
+		g->n_targets++;
+	}
+}
+
 /* Page and machine of a guest that has just been started may be still to come */
 static void look_for(struct hostd *h, struct guest *g, int64_t now)
 {
-	struct process_page pages[PROCESS_PAGES_MAX];
 	char why[256] = "", why_kvm[256] = "";
 	bool done = true;
-	int n, i, ret;
+	int ret;
 
 	g->try_delay = g->try_delay < TRY_MAX_NS ? 2 * g->try_delay : TRY_MAX_NS;
 	g->next_try = now + g->try_delay;
-	if (!g->n_targets) {
-		n = process_pages(&g->proc, pages, why, sizeof(why));
-		/* waiting does not help: say it now */
-		if (n == -EACCES || n == -EPERM)
-			set_problem(g, why);
-		for (i = 0; i < n; i++) {
-			struct target *t = &g->targets[g->n_targets];
-
-			memset(t, 0, sizeof(*t));
-			t->page.map = mmap(NULL, FFCLOCK_PAGE_SIZE, PROT_READ | PROT_WRITE,
-					   MAP_SHARED, pages[i].fd, 0);
-			if (t->page.map == MAP_FAILED) {
-				snprintf(why, sizeof(why), "its page cannot be mapped: %s%s",
-					 strerror(errno),
-					 errno == EINVAL ? " (huge pages?)" : "");
-				close(pages[i].fd);
-				continue;
-			}
-			t->fd = pages[i].fd;
-			t->ivshmem = pages[i].ivshmem;
-			t->page.format = t->ivshmem;
-			memcpy(t->page.owner.boot_id, h->boot_id, sizeof(h->boot_id));
-			t->page.owner.pid = (uint64_t)g->proc.pid;
-			t->page.owner.start = g->proc.start;
-			g->n_targets++;
-		}
+	/* QEMU makes backends of memory before it makes devices: pages come one by one */
+	if (!g->n_targets || (unsigned int)g->n_targets < args_pages(&g->proc.args)) {
+		look_for_pages(h, g, why, sizeof(why));
 		if (g->n_targets)
 			settle(g, now);
-		else
-			done = false;
+		done = (unsigned int)g->n_targets >= args_pages(&g->proc.args) && g->n_targets;
 	}
 	if (!g->have_vm && !g->given) {
 		char dir[CONF_PATH_MAX + 8];
@@ -361,6 +383,9 @@ static void look_for(struct hostd *h, struct guest *g, int64_t now)
 	if (now < g->try_until)
 		return;
 	g->next_try = INT64_MAX;	/* until somebody asks for a scan of everything */
+	if (!*why && !*why_kvm)
+		snprintf(why, sizeof(why), "%d of the %u pages that its command line names are "
+			 "there", g->n_targets, args_pages(&g->proc.args));
 	set_problem(g, *why ? why : why_kvm);
 }
 

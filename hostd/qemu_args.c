@@ -252,3 +252,12 @@ bool args_memory_wanted(const struct qemu_memory *m)
 	return m->ivshmem && (!strncmp(m->id, ARGS_MEMORY_PREFIX, strlen(ARGS_MEMORY_PREFIX)) ||
 			      !strncmp(base, ARGS_MEMORY_PREFIX, strlen(ARGS_MEMORY_PREFIX)));
 }
+
+unsigned int args_pages(const struct qemu_args *args)
+{
+	unsigned int i, n = args->vmclock && args->aux_ram_share;
+
+	for (i = 0; i < args->n_memories; i++)
+		n += args_memory_wanted(&args->memories[i]);
+	return n;
+}

@@ -67,4 +67,7 @@ void args_parse(const char *text, size_t len, struct qemu_args *args);
 /* Whether a backend is for a clock page: ivshmem, and named so */
 bool args_memory_wanted(const struct qemu_memory *m);
 
+/* How many pages it is to have, once QEMU has made all its devices */
+unsigned int args_pages(const struct qemu_args *args);
+
 #endif /* HOSTD_QEMU_ARGS_H */

@@ -23,9 +23,14 @@ AGREE_NS = 100
 
 # A liar: MODE is what it does with its page.
 LIAR = r"""
-import ctypes, os, struct, sys
+import ctypes, mmap, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
+if sys.argv[-1] == "late":
+    # as QEMU does: first the memory behind ivshmem, some time later the device
+    early = mmap.mmap(os.open(sys.argv[-2], os.O_RDWR), 4096)
+    print("ready", flush=True)
+    sys.stdin.readline()
 fd = os.memfd_create("vmclock_page", 0)
 os.ftruncate(fd, 4096)
 at = libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
@@ -50,9 +55,9 @@ sys.stdin.readline()
 class Liar:
     """A process with a QEMU's name, command line and page."""
 
-    def __init__(self, mode):
+    def __init__(self, mode, *args):
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-c", LIAR, "-name", mode], executable=sys.executable,
+            ["qemu-system-x86_64", "-c", LIAR, *args, mode], executable=sys.executable,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.line()
 
@@ -73,9 +78,32 @@ def best(guest, clock, count=10):
     return min(rows, key=lambda s: s.bound_ns)
 
 
+def late(t, daemon):
+    """A guest that is found before QEMU has made all its devices."""
+    file = t.guest.path("late")
+    file.write_bytes(b"\0" * 4096)
+    liar = Liar("late", "-object", f"memory-backend-file,id=ffclock1,mem-path={file},share=on",
+                "-device", "ivshmem-plain,memdev=ffclock1", "-machine", "pc,aux-ram-share=on",
+                "-device", "vmclock", "-name", str(file))
+    pid = liar.process.pid
+    try:
+        vmclockpage.wait_until(lambda: daemon.ask("rescan") and daemon.guest(pid))
+        daemon.command(f"watch {pid}")
+        g = daemon.wait_guest(pid)
+        t.ok(g and [p["kind"] for p in g["pages"]] == ["ivshmem"],
+             "found before it has its vmclock device: one page")
+        liar.go()
+        g = daemon.wait_guest(pid, lambda g: len(g["pages"]) == 2)
+        t.ok(g and {p["kind"] for p in g["pages"]} == {"ivshmem", "vmclock"},
+             "the device's page is found when it comes")
+    finally:
+        liar.close()
+        file.unlink()
+
+
 def liars(t, daemon):
     for mode in ("readonly", "cut"):
-        liar = Liar(mode)
+        liar = Liar(mode, "-name")
         pid = liar.process.pid
         try:
             vmclockpage.wait_until(lambda: daemon.ask("rescan") and daemon.guest(pid))
@@ -99,6 +127,7 @@ def liars(t, daemon):
             liar.close()
         t.ok(vmclockpage.wait_until(lambda: daemon.guest(pid) is None), f"{mode}: ended, forgotten")
 
+    late(t, daemon)
     sim = subprocess.Popen([str(tree.USER / "bin/hostd_sim"), "guest", "sealed"])
     try:
         pid = sim.pid

@@ -107,6 +107,12 @@ static void test_args(void **state)
 		assert_false(args_memory_wanted(&a.memories[1]));
 		assert_string_equal(a.memories[0].path, "");
 		assert_false(a.vmclock || a.aux_ram_share || a.incoming);
+		/* the device's page counts if it is shared */
+		a.vmclock = true;
+		a.aux_ram_share = false;
+		assert_int_equal(args_pages(&a), 1);
+		a.aux_ram_share = true;
+		assert_int_equal(args_pages(&a), 2);
 	}
 	{
 		/* ivshmem that is not called ours; a name for a terminal to choke on */

@@ -382,6 +382,13 @@ static const struct attribute_group *ffc_groups[] = {
 	NULL
 };
 
+/* The directory goes now, whoever holds the object: its last reference may be put later */
+static void ffc_sysfs_del(void)
+{
+	kobject_del(ffc_kobj);
+	kobject_put(ffc_kobj);
+}
+
 int ffc_sysfs_init(void)
 {
 	int ret;
@@ -391,12 +398,12 @@ int ffc_sysfs_init(void)
 		return -ENOMEM;
 	ret = sysfs_create_groups(ffc_kobj, ffc_groups);
 	if (ret)
-		kobject_put(ffc_kobj);
+		ffc_sysfs_del();
 	return ret;
 }
 
 void ffc_sysfs_exit(void)
 {
 	sysfs_remove_groups(ffc_kobj, ffc_groups);
-	kobject_put(ffc_kobj);
+	ffc_sysfs_del();
 }

@@ -18,7 +18,7 @@ END_SECONDS = 60        # times the kernel's patience
 # of five levels: the kernel forgets for a moment of its start that it has them, and
 # KASAN reports a "wild-memory-access" of its own to an interrupt then.
 APPEND = ("watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300 "
-          "workqueue.watchdog_thresh=240 no5lvl")
+          "workqueue.watchdog_thresh=240 no5lvl kcsan.weak_memory=0")
 
 
 def append():

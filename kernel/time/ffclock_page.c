@@ -91,8 +91,13 @@ void ffc_page_write_end(const struct ffc_state *s)
 	struct ffclock_ext *x = &ffc_page->ext;
 	const struct ffc_hw *hw = s->base.hw;
 	bool readable = hw && hw->id != FFCLOCK_COUNTER_INVALID;
-	/* cumulative counter to hardware reading: only a full mask allows it */
-	u64 offset = readable ? s->base.value - s->base.last : 0;
+	/*
+	 * Cumulative counter to raw reading: only a full mask allows it.  Also for
+	 * counters that user space cannot read: who has a line in one of these from
+	 * elsewhere (Xen system time, a host's TSC) needs it.
+	 */
+	bool full = s->base.mask == CLOCKSOURCE_MASK(64);
+	u64 offset = full ? s->base.value - s->base.last : 0;
 
 	v->counter_id = readable ? hw->id : FFCLOCK_COUNTER_INVALID;
 	v->disruption_marker = s->epoch;

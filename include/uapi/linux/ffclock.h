@@ -184,7 +184,8 @@ struct ffclock_slew {
  * @reserved0: zero
  * @epoch: id of the counter epoch, from 1; changes with every discontinuity
  * @flags: FFCLOCK_EXT_F_*
- * @counter_offset: ffclock counter = hardware counter + this, modulo 2^64
+ * @counter_offset: ffclock counter = hardware counter + this, modulo 2^64; also where
+ *	counter_id says that user space cannot read it; 0 for counters of less than 64 bits
  * @migration_sequence: disruptions since boot that the module acted on; one
  *	aligned load of it is a consistent read without seq_count
  * @updates: number of times the clock parameters were replaced

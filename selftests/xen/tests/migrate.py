@@ -110,8 +110,8 @@ def run_served(t, server):
     (t.workdir / "stays.json").write_text(json.dumps(
         {"offsets": offsets, "records": {k: [r.text for r in v] for k, v in kept.items()}}))
     t.ok(kept["a"][0].host != kept["b"][0].host, "the hosts have different ids")
+    logs = {name: reader.finish(t, a, name) for name in names}
     for name in names:
         reader.dmesg_forward(t, a, name)
-        log = reader.finish(t, a, name)
         t.diag(f"{name}:")
-        reader.judge(t, log, [(host, off, kept[host]) for host, off in offsets[name]])
+        reader.judge(t, logs[name], [(host, off, kept[host]) for host, off in offsets[name]])

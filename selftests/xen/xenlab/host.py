@@ -30,6 +30,7 @@ DOM0_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=
 DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
                "random.trust_cpu=on rootfstype=ramfs")
 POKE_S = 5
+BEGIN_S = 180
 
 
 class Host(vm.Guest):
@@ -108,6 +109,11 @@ class Host(vm.Guest):
                     raise
                 self.send("")
         return super().line(left)
+
+    def run(self, name, seconds, command):
+        """As everywhere, with more patience: dom0 shares its processor with guests."""
+        self.send(f"run {name} {int(seconds)} {command}")
+        self.marker(f"begin {name}", BEGIN_S)
 
     def sh(self, command, seconds=180, check=True):
         """Run a shell command in dom0; its output as one text."""

@@ -133,15 +133,15 @@ def build(kernel, folder, programs=("chronyd",)):
     base = folder / "base.cpio"
     image.build(kernel, base, programs, STOCK)
     scripts = sorted((HERE / "guest").glob("*.sh"))
-    addition(folder / "domu.add", "domu-init", scripts)
+    libgcc = ((str(LIBGCC)[1:], LIBGCC.resolve()),)
+    addition(folder / "domu.add", "domu-init", scripts, files=libgcc)
     concatenate(folder / "domu.cpio", (base, folder / "domu.add"))
     # Level 1: the time this takes here against the time xl needs to unpack it.
     (folder / "vmlinux.gz").write_bytes(subprocess.run(
         ["gzip", "-1c", folder / "vmlinux"], stdout=subprocess.PIPE, check=True).stdout)
     addition(folder / "dom0.add", "dom0-init", sorted((HERE / "dom0").glob("*.sh")), True,
              (("lab/domu/vmlinux.gz", folder / "vmlinux.gz"),
-              ("lab/domu/domu.cpio", folder / "domu.cpio"),
-              (str(LIBGCC)[1:], LIBGCC.resolve())))
+              ("lab/domu/domu.cpio", folder / "domu.cpio"), *libgcc))
     concatenate(folder / "dom0.cpio", (base, folder / "dom0.add"))
     for name in ("base.cpio", "domu.add", "dom0.add"):
         (folder / name).unlink()

@@ -103,12 +103,13 @@ check-kvm: lab userland
 	selftests/kvm/sources --guest-kernel 6.12
 	selftests/kvm/sources --guest-kernel 7.2
 
-# Two libvirtds of Debian 13, a guest that is saved, restored and migrated: 3 minutes, and
-# 350 MB that stay in build/libvirt.
+# Two libvirtds of Debian 13, a guest that is saved, restored and migrated; libvirt's AppArmor
+# with a KVM guest: 5 minutes, and 350 MB that stay in build/libvirt.
 .PHONY: check-libvirt
 check-libvirt: lab userland
 	scripts/build-modules 6.12
 	selftests/libvirt/run
+	selftests/libvirt/apparmor
 
 # Not part of check: real Xen under emulation takes a quarter of an hour.
 .PHONY: check-xen

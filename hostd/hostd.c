@@ -132,7 +132,7 @@ static void guest_write(struct hostd *h, struct guest *g)
 		log_info("guest %s (%d): %s", g->name, (int)g->proc.pid,
 			 tell ? "has the time" : "is without time");
 	}
-	if (tell)
+	if (tell && g->n_targets)
 		set_problem(g, "");
 }
 

@@ -312,7 +312,8 @@ int process_pages(struct process *p, struct process_page *pages, char *why,
 
 	n_c = find_candidates(p, c);
 	if (n_c < 0) {
-		snprintf(why, why_len, "/proc/%d/maps: %s: run as root or with CAP_SYS_PTRACE",
+		snprintf(why, why_len, "/proc/%d/maps: %s: run as root or with CAP_SYS_PTRACE, and "
+			 "no security module in the way",
 			 (int)p->pid, strerror(-n_c));
 		return n_c;
 	}
@@ -322,7 +323,8 @@ int process_pages(struct process *p, struct process_page *pages, char *why,
 		last = -errno;
 		if (dfd >= 0)
 			close(dfd);
-		snprintf(why, why_len, "/proc/%d/fd: %s: run as root or with CAP_SYS_PTRACE",
+		snprintf(why, why_len, "/proc/%d/fd: %s: run as root or with CAP_SYS_PTRACE, and "
+			 "no security module in the way",
 			 (int)p->pid, strerror(-last));
 		return last;
 	}

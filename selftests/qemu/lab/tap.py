@@ -27,7 +27,7 @@ HARMLESS = re.compile(
     # CPU mitigations announce themselves on the first boot.
     r"Spectre V2 : |MDS CPU bug|TAA CPU bug|MMIO Stale Data CPU bug|L1TF CPU bug"
     # Debugging options announce themselves.
-    r"|RCU lockdep checking is enabled"
+    r"|RCU lockdep checking is enabled|RCU CPU stall warnings timeout set"
     r"|kmemleak: (?:Kernel memory leak detector initialized|Automatic memory scanning thread)"
     # What it says when the test "faults" took its memory away; it goes on all the same.
     r"|kmemleak: Cannot allocate a scan area"

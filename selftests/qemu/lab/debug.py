@@ -3,12 +3,10 @@
 
 Leaks: our modules go, and kmemleak looks for memory that they left.  Its report
 goes to the kernel's log, which the runner judges.  Coverage: what gcov counted in
-our modules, saved beside the guest's logs for selftests/debug/coverage.
+our modules, saved beside the guest's logs for lab/coverage.py.
 """
 
 import base64
-
-import re
 
 from .vm import GuestError
 
@@ -19,15 +17,6 @@ END_SECONDS = 60        # times the kernel's patience
 # KASAN reports a "wild-memory-access" of its own to an interrupt then.
 APPEND = ("watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300 "
           "workqueue.watchdog_thresh=240 no5lvl kcsan.weak_memory=0")
-
-
-def append():
-    """More for the kernel's command line."""
-    # It calibrates the TSC while the host makes it wait, and was found off by a
-    # factor of ten; about right will do, for it refines that later.
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        mhz = re.search(r"^cpu MHz\s*:\s*([\d.]+)", f.read(), re.M)
-    return APPEND + (f" tsc_early_khz={round(float(mhz.group(1)) * 1000)}" if mhz else "")
 
 
 def coverage_file(guest):

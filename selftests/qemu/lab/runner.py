@@ -284,7 +284,7 @@ class Lab:
         config = tests[0].config(self.accel)
         if kernel.debug:
             config.memory += debug.MORE_MEMORY
-            config.append += f" {debug.append()}"
+            config.append += f" {debug.APPEND}"
         guest = vm.Guest(kernel, self.images[kernel], workdir, name, config)
         begin = time.monotonic()
         results = []        # (test, points, seconds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=6.12 qemu="-qmp unix:stats.0.qmp,server=on,wait=off"
+# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=6.12 qemu="-qmp unix:hostd_stats.stats.0.qmp,server=on,wait=off"
 """ffclock vm migrate: the figures of live migrations, beside QEMU's own.
 
 The last migration's destination is another host: a QEMU and an ffclock-hostd whose
@@ -59,7 +59,9 @@ class Sim:
 
 def migrate(t, number, spawned, extra, shift=None, table_only=False):
     """One migration by the command: its figures; table_only: as people see them."""
-    dest = t.guest.successor(qemu=f"-qmp unix:stats.{number}.qmp,server=on,wait=off")
+    # of the test's own name: several share the directory
+    qmp = f"{t.guest.name}.stats.{number}.qmp"
+    dest = t.guest.successor(qemu=f"-qmp unix:{qmp},server=on,wait=off")
     if shift:
         argv = dest.argv
         dest.argv = lambda incoming=None, shell=False: ["env", *shift, *argv(incoming, shell)]
@@ -71,8 +73,8 @@ def migrate(t, number, spawned, extra, shift=None, table_only=False):
         work = pathlib.Path(os.path.relpath(t.guest.workdir))
         command = [str(tree.USER / "bin/ffclock"), *([] if table_only else ["--json"]),
                    "vm", "migrate",
-                   "--source", str(work / f"stats.{number - 1}.qmp"),
-                   "--dest", str(work / f"stats.{number}.qmp"), "--uri", uri, *extra]
+                   "--source", str(work / f"{t.guest.name}.stats.{number - 1}.qmp"),
+                   "--dest", str(work / qmp), "--uri", uri, *extra]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise GuestError(f"ffclock vm migrate: {done.stderr.strip()}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=6.12,7.2 qemu="-qmp unix:stats.0.qmp,server=on,wait=off"
+# lab: machine=pc,aux-ram-share=on hosttime=1 timeout=300 kernels=6.12,7.2 qemu="-qmp unix:vm_record.stats.0.qmp,server=on,wait=off"
 """ffclock vm migrate --guest-record: what the guest itself says of its migration.
 
 The guest is reached as a real one is, over its network: a program there prints "ffclock

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ffclockd in a guest, with Dom0's record as its source, through a live migration and back.
 
-The hosts' clocks are 3 s apart, and so are, by more, their Xen system times.  What the daemon says is written down all the time, and
-none of it may be the old host's time at an instant on the new host.
+The hosts' clocks are 3 s apart, and their Xen system times by more.  What the daemon says
+is written down all the time, and none of it may be the old host's time at an instant on
+the new host.
 """
 
 import json

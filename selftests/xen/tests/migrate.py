@@ -106,11 +106,12 @@ def run_served(t, server):
     t.ok(lines == [str(i) for i in range(len(lines))],
          f"pv1: all {len(lines)} lines in order, none lost")
 
+    logs = {name: reader.finish(t, a, name) for name in names}
+    # after the readers' end: every reading has its record
     kept = {h.name: reader.records(h) for h in (a, b)}
     (t.workdir / "stays.json").write_text(json.dumps(
         {"offsets": offsets, "records": {k: [r.text for r in v] for k, v in kept.items()}}))
     t.ok(kept["a"][0].host != kept["b"][0].host, "the hosts have different ids")
-    logs = {name: reader.finish(t, a, name) for name in names}
     for name in names:
         reader.dmesg_forward(t, a, name)
         t.diag(f"{name}:")

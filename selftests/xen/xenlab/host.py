@@ -31,6 +31,8 @@ DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=
                "random.trust_cpu=on rootfstype=ramfs")
 POKE_S = 5
 BEGIN_S = 180
+# MiB in which a kernel has been seen to unpack the image; the less, the less to copy
+GUEST_MEMORY = {"6.12": 128}
 
 
 class Host(vm.Guest):
@@ -125,9 +127,10 @@ class Host(vm.Guest):
             raise GuestError(f"dom0 {self.name}: '{command}' ended with {code}: {text[-600:]}")
         return text
 
-    def create(self, name, kind="pv", memory=128, extra="", ip=None, append="", paused=False,
+    def create(self, name, kind="pv", memory=None, extra="", ip=None, append="", paused=False,
                wait=True):
         """Make a guest and wait until its init answers."""
+        memory = memory or GUEST_MEMORY.get(self.kernel.name, 192)
         config = [f'name = "{name}"', f'type = "{kind}"', f"memory = {memory}", "vcpus = 1",
                   'kernel = "/lab/domu/vmlinux.gz"',
                   'ramdisk = "/lab/domu/domu.cpio"',

@@ -132,20 +132,6 @@ def against_host(row, stay):
     return row.utc - stay.records[max(number - 1, 0)].at(raw)
 
 
-def unknown(row, stay):
-    """Whether Dom0's log of records may lack the one that this reading was made by.
-
-    It is written by a program that waits for changes, and on a busy machine it misses some:
-    then two neighbours are further apart than most.
-    """
-    times = [r.xen[0] for r in stay.records]
-    gaps = [b - a for a, b in zip(times, times[1:])]
-    raw = row.counter - stay.offset
-    number = bisect.bisect_right(times, raw)
-    near = gaps[max(number - 3, 0):number + 1]
-    return not gaps or max(near, default=0) > 1.5 * part.median(gaps)
-
-
 def judge(t, text, stays):
     """Assert what must hold of a reader's log.  stays: (host, offset, records)."""
     stays = [Stay(*s) for s in stays]
@@ -156,13 +142,6 @@ def judge(t, text, stays):
     parts = split(rows, stays)
     for number, (stay, own) in enumerate(zip(stays, parts)):
         good = [r for r in own if r.status == 2]
-        strange = [r for r in good if abs(error(r, stay)) >= 1000 and unknown(r, stay)]
-        if strange:
-            t.diag(f"stay {number}: {len(strange)} readings by a record that Dom0's log lacks, "
-                   f"{max(abs(error(r, stay)) for r in strange)} ns from the nearest at most")
-            t.ok(len(strange) < len(good) / 20, f"stay {number}: they are few")
-            own = [r for r in own if r not in strange]
-            good = [r for r in good if r not in strange]
         worst = max((abs(error(r, stay)) for r in good), default=None)
         t.ok(good and worst < 1000,
              f"stay {number} (host {stay.host}): {len(good)} synchronised readings of "

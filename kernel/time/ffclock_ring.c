@@ -124,6 +124,25 @@ static s64 ffc_piece_real(const struct ffc_piece *p, u64 sys)
 	       ffc_line_ns(sys - p->base, p->mult, p->shift, p->nsec);
 }
 
+/* First sys counter value at which a line reads @real_ns or more */
+static u64 ffc_piece_inverse(const struct ffc_piece *p, s64 real_ns)
+{
+	__int128 n = (__int128)(real_ns - (s64)p->sec * NSEC_PER_SEC) << p->shift;
+	u64 q, rem;
+
+	n -= p->nsec;
+	if (n >= 0) {
+		if ((u64)(n >> 64) >= p->mult)
+			return p->base + (1ULL << 62);
+		q = ffclock_udiv128((u64)(n >> 64), (u64)n, p->mult, &rem);
+		return p->base + q + (rem != 0);
+	}
+	n = -n;
+	if ((u64)(n >> 64) >= p->mult)
+		return p->base - (1ULL << 62);
+	return p->base - ffclock_udiv128((u64)(n >> 64), (u64)n, p->mult, NULL);
+}
+
 /*
  * Whether the update just goes on along the line of the one before.  Modulo
  * 2^64, which makes a false match as likely as 2^-64.
@@ -217,6 +236,19 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 	 */
 	p = ffc_ring_add(pair);
 	p->before = changed ? sys_base : p->start;
+	/*
+	 * Of a clocksource that was left, sys_base is our reading, which came after
+	 * the core's last one: by as much as a slow one takes, or a host that gave the
+	 * processor to somebody else.  The line was read up to the core's.  A pair
+	 * needs ours.
+	 */
+	if (changed && ffc_ring_count > 1 && !prev->paired) {
+		u64 end = ffc_piece_inverse(prev, (s64)ffc_tail.sec * NSEC_PER_SEC +
+						  (s64)(ffc_tail.nsec >> ffc_tail.shift));
+
+		if ((s64)(end - prev->start) >= 0 && (s64)(sys_base - end) > 0)
+			p->before = end;
+	}
 	if (ffc_ring_count > 1 && !changed && prev->epoch == p->epoch &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
 		p->run = prev->run;
@@ -251,25 +283,6 @@ void ffc_ring_new_epoch(bool pair)
 	p = ffc_ring_add(pair);
 	p->before = p->start;
 	p->run = prev->run;
-}
-
-/* First sys counter value at which a line reads @real_ns or more */
-static u64 ffc_piece_inverse(const struct ffc_piece *p, s64 real_ns)
-{
-	__int128 n = (__int128)(real_ns - (s64)p->sec * NSEC_PER_SEC) << p->shift;
-	u64 q, rem;
-
-	n -= p->nsec;
-	if (n >= 0) {
-		if ((u64)(n >> 64) >= p->mult)
-			return p->base + (1ULL << 62);
-		q = ffclock_udiv128((u64)(n >> 64), (u64)n, p->mult, &rem);
-		return p->base + q + (rem != 0);
-	}
-	n = -n;
-	if ((u64)(n >> 64) >= p->mult)
-		return p->base - (1ULL << 62);
-	return p->base - ffclock_udiv128((u64)(n >> 64), (u64)n, p->mult, NULL);
 }
 
 /*

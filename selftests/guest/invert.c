@@ -11,8 +11,9 @@
 
 #include "lib/ffc.h"
 
-#define MAX_SNAPS	40000
+#define MAX_SNAPS	100000
 #define EXACT_NS	2
+#define FAKE_STOP	"/sys/kernel/debug/ffclock_fakecs/stop_ns"
 #define AGE_NS		(16 * NSEC_PER_SEC)
 
 /* What may have become of the stamps taken so far */
@@ -307,6 +308,26 @@ static void test_bypass_edges(void)
 	   "%d wrong", nr_snaps - from, exact, wrong);
 }
 
+/* The core's last reading of a clocksource, long before we are told that it was left */
+static void test_slow_switch(void)
+{
+	int from = nr_snaps, i;
+
+	if (run("modprobe ffclock_fakecs bits=64 hz=20000000")) {
+		skip("switches from a slow clocksource", "no ffclock_fakecs");
+		return;
+	}
+	for (i = 0; i < 10; i++) {
+		cs_set("ffclock-fake");
+		watch_closely(20);
+		write_text(FAKE_STOP, "5000000");
+		cs_set("tsc");
+		watch_closely(50);
+	}
+	verdict("ten switches from a slow clocksource", from);
+	run("rmmod ffclock_fakecs");
+}
+
 /* With a bypassed counter two readings are paired: to their distance */
 static void test_bypass(void)
 {
@@ -396,7 +417,7 @@ int main(void)
 {
 	int from;
 
-	plan(13);
+	plan(14);
 	rng_seed();
 	cs_set("tsc");
 	ffc_load();
@@ -406,6 +427,7 @@ int main(void)
 	test_edges();
 	test_slews();
 	test_clocksources();
+	test_slow_switch();
 	test_forward();
 	test_bypass();
 	/* all of it once more, as old as is promised: up to 16 s */

@@ -10,6 +10,7 @@
  *	freeze		1: stand still; 0: go on from there
  *	step		count this many at once, backwards if negative
  *	delay_ns	spin so long in each reading after the count was taken
+ *	stop_ns		the same, once, in the next reading with the machine stopped
  *
  * Its rating of 50 keeps the kernel from choosing it by itself.
  */
@@ -67,6 +68,7 @@ static atomic64_t fakecs_stepped;
 static DEFINE_MUTEX(fakecs_mutex);	/* changes of the line */
 
 static u64 fakecs_delay_ns;
+static u64 fakecs_stop_ns;
 static u64 fakecs_glitch_counts;
 static struct task_struct *fakecs_glitch_task;	/* only compared */
 
@@ -97,6 +99,11 @@ static u64 fakecs_read(struct clocksource *cs)
 	u64 count = ffclock_fakecs_wide();
 	u64 delay = READ_ONCE(fakecs_delay_ns);
 
+	/* clocksources are switched by the threads that stop the machine */
+	if (unlikely(READ_ONCE(fakecs_stop_ns)) && strstarts(current->comm, "migration/")) {
+		delay += fakecs_stop_ns;
+		WRITE_ONCE(fakecs_stop_ns, 0);
+	}
 	if (unlikely(delay)) {
 		u64 end = rdtsc_ordered() + div_u64(delay * (tsc_khz / 1000), 1000);
 
@@ -228,6 +235,7 @@ static int __init fakecs_init(void)
 	debugfs_create_file_unsafe("freeze", 0644, fakecs_dir, NULL, &freeze_fops);
 	debugfs_create_file_unsafe("step", 0200, fakecs_dir, NULL, &step_fops);
 	debugfs_create_u64("delay_ns", 0644, fakecs_dir, &fakecs_delay_ns);
+	debugfs_create_u64("stop_ns", 0644, fakecs_dir, &fakecs_stop_ns);
 	return 0;
 }
 

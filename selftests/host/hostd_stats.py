@@ -115,6 +115,8 @@ def run(t):
                                              str(stats)])
             t.diag(f"{i}: {table(f)}")
             q = f["qemu"]
+            # the source may come to its end after the guest ran again: by -delta
+            late = QEMU_MS + max(0, -f["delta"])
             t.ok(f["plain"] == "good", f"{i}: one host, one clock: plain figures are good")
             t.ok(0 < f["downtime"] < f["time_elapsed"], f"{i}: downtime {f['downtime']} ms of "
                  f"{f['time_elapsed']} ms")
@@ -123,9 +125,9 @@ def run(t):
             t.ok(f["downtime_net"] <= f["downtime_true"] + f["true_bound"] or f["delta"] < 0,
                  f"{i}: net downtime {f['downtime_net']} ms is no more than the truth")
             t.ok(f["true_bound"] < TRUE_MS, f"{i}: truth is known to {f['true_bound']} ms")
-            t.ok(q["downtime"] <= f["downtime"] + QEMU_MS,
+            t.ok(q["downtime"] <= f["downtime"] + late,
                  f"{i}: QEMU's own downtime, {q['downtime']} ms, is not longer")
-            t.ok(q["total_time"] <= f["time_elapsed"] + QEMU_MS,
+            t.ok(q["total_time"] <= f["time_elapsed"] + late,
                  f"{i}: nor its total time, {q['total_time']} ms")
 
         # a host whose wall clock is 3 s ahead, with and without feed-forward clocks

@@ -39,7 +39,7 @@ class Sim:
         self.process = subprocess.Popen([str(tree.USER / "bin/hostd_sim"), "guest", "truth"])
         daemon.command(f"watch {self.process.pid}") if self.find(daemon) else None
         daemon.command(f"offset {self.process.pid} 0")
-        path = vmclockpage.wait_until(lambda: vmclockpage.memfd(self.process.pid))
+        path = vmclockpage.memfd(self.process.pid)
         page = vmclockpage.Page(path)
         if not vmclockpage.wait_until(lambda: page.clock_status == 2):
             raise GuestError("simulated guest is not told the time")

@@ -19,6 +19,7 @@ from lab import tree
 from lab.vm import GuestError
 
 MEMFD = "/memfd:vmclock_page"
+DEVICES_S = 10      # at most, until a process has made it
 VCLK = 0x4b4c4356
 
 # What a test's "lab:" line wants for a page that this module can write.
@@ -44,15 +45,25 @@ VM_GEN_COUNTER_PRESENT = 1 << 8
 
 
 def memfd(pid):
-    """Path of the memfd that a QEMU keeps its VMClock page in."""
+    """Path of the memfd that a QEMU keeps its VMClock page in.
+
+    One that was just started may not have it yet.
+    """
     folder = pathlib.Path(f"/proc/{pid}/fd")
-    try:
+
+    def found():
         for link in folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if os.readlink(link).startswith(MEMFD):
                     return link
+        return None
+
+    try:
+        link = wait_until(found, DEVICES_S)
     except PermissionError as err:
         raise GuestError(f"cannot look into {folder}: {err}; run as QEMU's user") from None
+    if link:
+        return link
     raise GuestError("this QEMU has no VMClock page to write to: it wants QEMU 10.0, -device "
                      f"vmclock and -machine {MACHINE}")
 

@@ -40,6 +40,7 @@ MARK = "@@lab "
 QEMU_MINIMUM = (10, 0)
 
 SHM_SIZE = 4096     # bytes behind ivshmem
+POKE_S = 10         # of silence, before the serial port gets an interrupt
 
 BASE_APPEND = ("console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 panic_print=32 "
                "printk.devkmsg=on log_buf_len=8M random.trust_cpu=on")
@@ -210,6 +211,7 @@ class Guest:
         self.transcript = []    # every line the channel carried
         self.consoles = []      # console logs of all generations
         self.succeeded = False
+        self.serving = False    # by a command that reads the channel
 
     def __enter__(self):
         return self
@@ -305,16 +307,41 @@ class Guest:
             raise GuestError(f"guest runs '{marker}', wanted {self.kernel.release}")
 
     def line(self, timeout):
-        """The next line on the channel; GuestError on silence or death."""
-        try:
-            line = self.channel.get(timeout)
-        except queue.Empty:
-            raise GuestError("guest is silent or late: nothing in "
-                             f"{max(timeout, 0):.0f} s") from None
+        """The next line on the channel; GuestError on silence or death.
+
+        Emulated serial ports have kept what a guest had to say until their next
+        interrupt came (Xen's dom0; a 6.1 guest, it seems).  An empty line makes one, and
+        is no command to init; a program that init serves could take it for its own.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            left = deadline - time.monotonic()
+            wait = left if self.serving else min(left, POKE_S)
+            try:
+                line = self.channel.get(wait)
+                break
+            except queue.Empty:
+                if wait == left:
+                    raise GuestError("guest is silent or late: nothing in "
+                                     f"{max(timeout, 0):.0f} s; {self.where()}") from None
+            self.send("")
         if line is None:
             raise GuestError("guest ended without saying success")
         self.transcript.append(line)
         return line
+
+    def where(self):
+        """What the processors do; all of it goes to a file beside the console's."""
+        if not self.qmp:
+            return "nobody to ask where its processors are"
+        try:
+            said = self.qmp.command("human-monitor-command", timeout=5,
+                                    command_line="info registers -a")
+        except GuestError as err:
+            return f"QEMU does not say where its processors are ({err})"
+        self.path("registers").write_text(said, encoding="utf-8")
+        return (f"{said.count('HLT=1')} of {self.config.smp} processors idle, at " +
+                ", ".join(re.findall(r"RIP=(\w+)", said)))
 
     def marker(self, verb, timeout):
         """Skip to the marker line that begins with verb; its text."""
@@ -330,11 +357,13 @@ class Guest:
 
     def run(self, name, seconds, command):
         """Have init run a command; read its output with line()."""
+        self.serving = False
         self.send(f"run {name} {int(seconds)} {command}")
         self.marker(f"begin {name}", 30 * self.kernel.patience)
 
     def serve(self, name, seconds, command):
         """As run(), the command's standard input being the channel."""
+        self.serving = True
         self.send(f"serve {name} {int(seconds)} {command}")
         self.marker(f"begin {name}", 30 * self.kernel.patience)
 
@@ -386,6 +415,7 @@ class Guest:
                       dataclasses.replace(self.config, **changes))
         other.generation = self.generation + 1
         other.transcript = self.transcript
+        other.serving = self.serving
         other.consoles = list(self.consoles)
         return other
 

@@ -29,7 +29,6 @@ DOM0_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=
 # ramfs: a tmpfs would hold half of the memory at most, and the image not fit
 DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
                "random.trust_cpu=on rootfstype=ramfs")
-POKE_S = 5
 BEGIN_S = 180
 # MiB in which a kernel has been seen to unpack the image; the less, the less to copy
 GUEST_MEMORY = {"6.12": 128}
@@ -95,25 +94,9 @@ class Host(vm.Guest):
 
     # -- dom0 --------------------------------------------------------------
 
-    def line(self, timeout):
-        """As everywhere, but wakes the serial port.
-
-        Under Xen dom0 loses an interrupt of its serial port once in a while; what it
-        has to say then stays there until the next interrupt.  An empty line is one, and
-        no command.
-        """
-        deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > POKE_S:
-            try:
-                return super().line(POKE_S)
-            except GuestError as err:
-                if "silent" not in str(err):
-                    raise
-                self.send("")
-        return super().line(left)
-
     def run(self, name, seconds, command):
         """As everywhere, with more patience: dom0 shares its processor with guests."""
+        self.serving = False
         self.send(f"run {name} {int(seconds)} {command}")
         self.marker(f"begin {name}", BEGIN_S)
 

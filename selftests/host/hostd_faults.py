@@ -31,13 +31,7 @@ if sys.argv[-1] == "late":
     early = mmap.mmap(os.open(sys.argv[-2], os.O_RDWR), 4096)
     print("ready", flush=True)
     sys.stdin.readline()
-fd = os.memfd_create("vmclock_page", 0)
-os.ftruncate(fd, 4096)
-at = libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
-page = memoryview((ctypes.c_char * 4096).from_address(at)).cast("B")
-page[:12] = struct.pack("<IIHBB", 0x4b4c4356, 4096, 1, 255, 0)
-page[16] = 1
-if sys.argv[-1] == "readonly":
+""" + vmclockpage.MAKE_PAGE + r"""if sys.argv[-1] == "readonly":
     # mapped for writing, but the only descriptor left is for reading
     ro = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
     os.close(fd)

@@ -55,9 +55,7 @@ def run(t):
     if why:
         t.skip("ffclock-hostd and QEMU", why)
         return
-    for module in ("ffclock", "ffclock_vmclock"):
-        code, lines = t.guest.output(20, f"modprobe {module}")
-        t.ok(code == 0, f"modprobe {module} {' '.join(lines)}")
+    hostd_module.load(t)
     log = t.guest.path("hostd")
     with hostd_module.Hostd(log) as daemon:
         pid = t.guest.process.pid

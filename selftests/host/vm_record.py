@@ -62,9 +62,7 @@ def run(t):
     if why:
         t.skip("ffclock-hostd and QEMU", why)
         return
-    for module in ("ffclock", "ffclock_vmclock"):
-        code, lines = t.guest.output(20, f"modprobe {module}")
-        t.ok(code == 0, f"modprobe {module} {' '.join(lines)}")
+    hostd_module.load(t)
     where = t.guest.path("port")
     port = local.free_port()
     forward(t.guest, port)

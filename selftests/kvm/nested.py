@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "qemu"))
 
 from lab import image, local, runner, tree, vm  # noqa: E402
+from lab.tap import Points  # noqa: E402
 from lab.vm import GuestError  # noqa: E402
 
 AHEAD_S = 3
@@ -205,35 +206,21 @@ class Host:
         return best
 
 
-class Test:
+class Test(Points):
     """Points, as TAP; the two hosts; a guest, and its way from one to the other."""
 
     def __init__(self, host_kernel, guest_kernel, host_files=None, host_class=Host):
+        super().__init__()
         self.host_kernel = tree.kernel(host_kernel)
         self.guest_kernel = tree.kernel(guest_kernel)
         self.host_files = host_files or {}
         self.host_class = host_class
-        self.points = self.failed = 0
         self.workdir = runner.run_directory() / "kvm"
         self.workdir.mkdir()
         self.hosts = []
         self.path = self.workdir / "l1.cpio"
         self.guest_args = {}
         self.khz = 0
-
-    def diag(self, text):
-        for line in str(text).splitlines():
-            print(f"# {line}", flush=True)
-
-    def ok(self, good, text):
-        self.points += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.points} - {text}", flush=True)
-        return good
-
-    def skip(self, text, why):
-        self.points += 1
-        print(f"ok {self.points} - {text} # SKIP {why}", flush=True)
 
     def images(self):
         small = self.workdir / "l2.cpio"

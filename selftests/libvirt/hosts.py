@@ -7,9 +7,7 @@ host name, System V IPC, processes.  It has a /run, a /dev/shm, an /etc/libvirt 
 migrations.  When the driver goes, so does the host, with all that runs there.
 """
 
-import os
 import pathlib
-import shlex
 import shutil
 import subprocess
 import sys
@@ -86,12 +84,7 @@ def make_root():
         return
     HOME.mkdir(parents=True, exist_ok=True)
     remove_root()
-    argv = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(PACKAGES)}",
-            "--aptopt=APT::Install-Recommends \"false\""]
-    argv += [f"--aptopt={o}" for o in debian.apt_options()]
-    argv += [SUITE, ROOT, *debian.source_lines(debian.CHROOT_SUITES[SUITE])]
-    tree.run(tree.private_mounts(argv), "making a Debian 13 with libvirt",
-             env=dict(os.environ, LC_ALL="C"))
+    debian.bootstrap(SUITE, ROOT, PACKAGES, "making a Debian 13 with libvirt")
     stamp.write_text(wanted)
 
 
@@ -196,10 +189,6 @@ class Host:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-
-
-def virsh(command):
-    return "virsh -q " + " ".join(shlex.quote(c) for c in command)
 
 
 def prepare_shared():

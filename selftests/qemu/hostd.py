@@ -41,7 +41,58 @@ def unusable():
     return None
 
 
-class Hostd:
+class Control:
+    """A daemon by its control socket; said() is its log."""
+
+    control = None
+
+    def said(self):
+        raise NotImplementedError
+
+    def ask(self, command, timeout=10):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(timeout)
+            sock.connect(str(self.control))
+            sock.sendall(command.encode() + b"\n")
+            with sock.makefile("r", encoding="utf-8") as answer:
+                text = answer.read()
+        return text
+
+    def command(self, command):
+        answer = json.loads(self.ask(command))
+        if "error" in answer:
+            raise GuestError(f"ffclock-hostd: {command}: {answer['error']}")
+        return answer
+
+    def status(self):
+        return json.loads(self.ask("status"))
+
+    def guest(self, pid):
+        """What the daemon knows about a process, or None."""
+        return next((g for g in self.status()["guests"] if g["pid"] == pid), None)
+
+    def wait_guest(self, pid, condition=lambda g: g["pages"], timeout=30):
+        """Until a guest is known and meets the condition; its state, or None."""
+        def met():
+            g = self.guest(pid)
+            return g if g and condition(g) else None
+        return vmclockpage.wait_until(met, timeout)
+
+    def wait_clock(self, timeout=10):
+        return vmclockpage.wait_until(lambda: self.status()["clock"]["usable"], timeout)
+
+    def wait_said(self, text, timeout=20):
+        return vmclockpage.wait_until(lambda: text in self.said(), timeout)
+
+
+def load(t):
+    """The modules that follow a page, in a guest."""
+    for module in ("ffclock", "ffclock_vmclock"):
+        code, lines = t.guest.output(20, f"modprobe {module}")
+        t.ok(code == 0, f"modprobe {module} {' '.join(lines)}")
+
+
+class Hostd(Control):
     """The daemon, with a configuration of its own."""
 
     def __init__(self, log, lines=(), clock="system"):
@@ -96,44 +147,9 @@ class Hostd:
         if self.process:
             local.end(self.process)
 
-    def ask(self, command, timeout=10):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(timeout)
-            sock.connect(str(self.control))
-            sock.sendall(command.encode() + b"\n")
-            with sock.makefile("r", encoding="utf-8") as answer:
-                text = answer.read()
-        return text
-
-    def command(self, command):
-        answer = json.loads(self.ask(command))
-        if "error" in answer:
-            raise GuestError(f"ffclock-hostd: {command}: {answer['error']}")
-        return answer
-
-    def status(self):
-        return json.loads(self.ask("status"))
-
-    def guest(self, pid):
-        """What the daemon knows about a process, or None."""
-        return next((g for g in self.status()["guests"] if g["pid"] == pid), None)
-
     def watch(self, guest):
         """Serve this one; the machine may have others that are not ours to touch."""
         self.command(f"watch {guest.process.pid}")
-
-    def wait_guest(self, pid, condition=lambda g: g["pages"], timeout=30):
-        """Until a guest is known and meets the condition; its state, or None."""
-        def met():
-            g = self.guest(pid)
-            return g if g and condition(g) else None
-        return vmclockpage.wait_until(met, timeout)
-
-    def wait_clock(self, timeout=10):
-        return vmclockpage.wait_until(lambda: self.status()["clock"]["usable"], timeout)
-
-    def wait_said(self, text, timeout=20):
-        return vmclockpage.wait_until(lambda: text in self.said(), timeout)
 
     def relate(self, guest, rounds=ROUNDS):
         """Find the guest's TSC offset and hand it over; hosttime's relation."""

@@ -25,6 +25,17 @@ VCLK = 0x4b4c4356
 # What a test's "lab:" line wants for a page that this module can write.
 MACHINE = "pc,aux-ram-share=on"
 
+# For a process that poses as a QEMU: makes such a page and maps it; needs ctypes, os,
+# struct, and libc with mmap()'s result a pointer.
+MAKE_PAGE = """
+fd = os.memfd_create("vmclock_page", 0)
+os.ftruncate(fd, 4096)
+at = libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
+page = memoryview((ctypes.c_char * 4096).from_address(at)).cast("B")
+page[:12] = struct.pack("<IIHBB", 0x4b4c4356, 4096, 1, 255, 0)
+page[16] = 1
+"""
+
 # struct ffclock_vmclock: name, (memoryview format, index in units of the field)
 FIELDS = {
     "magic": ("I", 0), "size": ("I", 1), "version": ("H", 4), "counter_id": ("B", 10),
@@ -44,12 +55,12 @@ TIME_MAXERROR_VALID = 1 << 6
 VM_GEN_COUNTER_PRESENT = 1 << 8
 
 
-def memfd(pid):
-    """Path of the memfd that a QEMU keeps its VMClock page in.
+def memfd(pid, proc=pathlib.Path("/proc")):
+    """Path of the memfd that a QEMU keeps its VMClock page in; proc: of its namespace.
 
     One that was just started may not have it yet.
     """
-    folder = pathlib.Path(f"/proc/{pid}/fd")
+    folder = proc / f"{pid}/fd"
 
     def found():
         for link in folder.iterdir():

@@ -20,6 +20,7 @@ sys.path[:0] = [str(TOP / "selftests" / "qemu"), str(TOP / "demo")]
 
 from ffdemo import claims, machine, measure, plot, sidebyside  # noqa: E402 (the path is first)
 from ffdemo import svg, table, track    # noqa: E402
+from lab.tap import Points      # noqa: E402
 
 TICKS = 2.6                 # per ns
 START = 1_800_000_000_000_000_000
@@ -144,18 +145,6 @@ FAULTS = (
     ("hosttime", "CLOCK_REALTIME not set", lambda m, r: shift(r, 0.04, "realtime", -DOWN),
      {"realtime"}),
 )
-
-
-class Tap:
-    def __init__(self):
-        self.n = self.failed = 0
-
-    def ok(self, condition, text, why=""):
-        self.n += 1
-        self.failed += not condition
-        print(f"{'ok' if condition else 'not ok'} {self.n} - {text}")
-        if not condition and why:
-            print("\n".join(f"# {line}" for line in str(why).splitlines()))
 
 
 def failed_rows(tracks):
@@ -310,7 +299,7 @@ def test_measure(tap):
 
 
 def main():
-    tap = Tap()
+    tap = Points()
     made = [make(kind) for kind in ("stock", "ffclock", "hosttime")]
     tracks = [track.Track(*x) for x in made]
     test_sums(tap, tracks)
@@ -321,7 +310,7 @@ def main():
     test_noise(tap)
     test_output(tap, tracks)
     test_measure(tap)
-    print(f"1..{tap.n}")
+    print(f"1..{tap.points}")
     return 1 if tap.failed else 0
 
 

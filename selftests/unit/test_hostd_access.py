@@ -20,6 +20,7 @@ sys.path[:0] = [str(TOP / "selftests" / "qemu")]
 import hostd as hostd_module    # noqa: E402 (the path is first)
 import vmclockpage              # noqa: E402
 from lab import tree            # noqa: E402
+from lab.tap import Points      # noqa: E402
 
 DEBUGFS = "/sys/kernel/debug"
 NOBODY = 65534
@@ -36,13 +37,7 @@ libc = ctypes.CDLL(None)
 libc.mmap.restype = ctypes.c_void_p
 vm = fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), 0xae01, 0)
 vcpu = fcntl.ioctl(vm, 0xae41, 0)
-fd = os.memfd_create("vmclock_page", 0)
-os.ftruncate(fd, 4096)
-at = libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
-page = memoryview((ctypes.c_char * 4096).from_address(at)).cast("B")
-page[:12] = struct.pack("<IIHBB", 0x4b4c4356, 4096, 1, 255, 0)
-page[16] = 1
-if sys.argv[-1] == "nobody":
+""" + vmclockpage.MAKE_PAGE + r"""if sys.argv[-1] == "nobody":
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
@@ -50,25 +45,6 @@ if sys.argv[-1] == "nobody":
 print("ready", flush=True)
 sys.stdin.readline()
 """
-
-
-class Tap:
-    """Points, as they come."""
-
-    def __init__(self):
-        self.points = self.failed = 0
-
-    def ok(self, good, text, detail=""):
-        self.points += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.points} - {text}")
-        if not good:
-            for line in str(detail).splitlines():
-                print(f"# {line}")
-
-    def skip(self, text, why):
-        self.points += 1
-        print(f"ok {self.points} - {text} # SKIP {why}")
 
 
 def no_mounts():
@@ -233,7 +209,7 @@ def nowhere(t, program):
 
 
 def main():
-    t = Tap()
+    t = Points()
     program = str(tree.USER / "bin/ffclock-hostd")
     mounts = no_mounts()
     kvm = mounts or no_kvm()

@@ -263,6 +263,15 @@ def add_packages(suite, headers):
     stamp.write_text(" ".join(have + sorted(missing)) + "\n")
 
 
+def bootstrap(suite, root, packages, what, options=()):
+    """Make a Debian of a release with these packages in root, by mmdebstrap."""
+    argv = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}",
+            "--aptopt=APT::Install-Recommends \"false\"", *options]
+    argv += [f"--aptopt={o}" for o in apt_options()]
+    argv += [suite, root, *source_lines(CHROOT_SUITES[suite])]
+    tree.run(tree.private_mounts(argv), what, env=dict(os.environ, LC_ALL="C"))
+
+
 def make_chroot(suite, headers):
     """A minimal chroot of a Debian release with these headers packages."""
     root = tree.CHROOTS / suite
@@ -280,19 +289,14 @@ def make_chroot(suite, headers):
                      "removing old chroot")
 
     remove(scratch)
-    argv = ["mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages)}",
-            "--aptopt=APT::Install-Recommends \"false\"",
-            # Newer headers packages depend on their image.  It does not boot here: no
-            # initramfs (a third of the time), no modules (a third of the space).
-            "--essential-hook=chroot \"$1\" dpkg-divert --quiet --local --rename --add "
-            "/usr/sbin/update-initramfs && ln -s /bin/true \"$1/usr/sbin/update-initramfs\"",
-            "--dpkgopt=path-exclude=/lib/modules/*/kernel/*",
-            "--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/*",
-            "--dpkgopt=path-exclude=/boot/*"]
-    argv += [f"--aptopt={o}" for o in apt_options()]
-    argv += [suite, scratch, *source_lines(CHROOT_SUITES[suite])]
-    tree.run(tree.private_mounts(argv), f"making the {suite} chroot",
-             env=dict(os.environ, LC_ALL="C"))
+    bootstrap(suite, scratch, packages, f"making the {suite} chroot", (
+        # Newer headers packages depend on their image.  It does not boot here: no
+        # initramfs (a third of the time), no modules (a third of the space).
+        "--essential-hook=chroot \"$1\" dpkg-divert --quiet --local --rename --add "
+        "/usr/sbin/update-initramfs && ln -s /bin/true \"$1/usr/sbin/update-initramfs\"",
+        "--dpkgopt=path-exclude=/lib/modules/*/kernel/*",
+        "--dpkgopt=path-exclude=/usr/lib/modules/*/kernel/*",
+        "--dpkgopt=path-exclude=/boot/*"))
     # Guests may be running out of the old one: it goes after the swap.
     old = tree.CHROOTS / f"{suite}.old"
     remove(old)

@@ -150,6 +150,30 @@ class Stream:
         return self.points
 
 
+class Points:
+    """Points as they come, of a test that is a program and not one of the runner's."""
+
+    def __init__(self):
+        self.points = self.failed = 0
+
+    def ok(self, good, text, detail=""):
+        """A point; detail is for one that fails."""
+        self.points += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.points} - {text}", flush=True)
+        if not good:
+            self.diag(detail)
+        return good
+
+    def skip(self, text, why):
+        self.points += 1
+        print(f"ok {self.points} - {text} # SKIP {why}", flush=True)
+
+    def diag(self, text):
+        for line in str(text).splitlines():
+            print(f"# {line}", flush=True)
+
+
 class Report:
     """All results of one run, as TAP on out, with a summary at the end."""
 

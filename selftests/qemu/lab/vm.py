@@ -167,6 +167,11 @@ class Qmp:
             else:
                 return message["return"]
 
+    def resumed_ns(self):
+        """When the last RESUME of those events was, on this machine's CLOCK_REALTIME."""
+        stamp = [e["timestamp"] for e in self.events if e["event"] == "RESUME"][-1]
+        return stamp["seconds"] * 10**9 + stamp["microseconds"] * 1000
+
 
 @dataclasses.dataclass
 class Migration:
@@ -197,6 +202,8 @@ class Config:
 
 class Guest:
     """One QEMU process.  workdir gets NAME.console and the other files."""
+
+    begin_s = 30    # until init begins with a command
 
     def __init__(self, kernel, image, workdir, name="guest", config=None, **changes):
         self.kernel = kernel
@@ -359,13 +366,13 @@ class Guest:
         """Have init run a command; read its output with line()."""
         self.serving = False
         self.send(f"run {name} {int(seconds)} {command}")
-        self.marker(f"begin {name}", 30 * self.kernel.patience)
+        self.marker(f"begin {name}", self.begin_s * self.kernel.patience)
 
     def serve(self, name, seconds, command):
         """As run(), the command's standard input being the channel."""
         self.serving = True
         self.send(f"serve {name} {int(seconds)} {command}")
-        self.marker(f"begin {name}", 30 * self.kernel.patience)
+        self.marker(f"begin {name}", self.begin_s * self.kernel.patience)
 
     def output(self, seconds, command, name="cmd"):
         """Run a command to its end: (exit code, lines)."""
@@ -444,8 +451,7 @@ class Guest:
 
     def resumed_ns(self):
         """When QEMU says that it resumed the guest last, on the host's CLOCK_REALTIME."""
-        stamp = [e["timestamp"] for e in self.qmp.events if e["event"] == "RESUME"][-1]
-        return stamp["seconds"] * 10**9 + stamp["microseconds"] * 1000
+        return self.qmp.resumed_ns()
 
     def migrate(self, timeout=60, spawned=None, arrived=None, resumed=None,
                 **changes):

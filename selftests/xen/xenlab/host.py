@@ -29,13 +29,14 @@ DOM0_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=
 # ramfs: a tmpfs would hold half of the memory at most, and the image not fit
 DOMU_APPEND = ("console=hvc0 loglevel=5 panic=-1 panic_on_warn=1 printk.devkmsg=on "
                "random.trust_cpu=on rootfstype=ramfs")
-BEGIN_S = 180
 # MiB in which a kernel has been seen to unpack the image; the less, the less to copy
 GUEST_MEMORY = {"6.12": 128}
 
 
 class Host(vm.Guest):
     """One Xen host.  wire: a socket path that joins two hosts; the first listens."""
+
+    begin_s = 180   # dom0 shares its processor with guests
 
     def __init__(self, kernel, folder, workdir, name, memory=1280, dom0_memory=512, wire=None,
                  listen=False, xen="", dom0="", rtc="", cpu="max", usernet=True, hosttime=False,
@@ -93,12 +94,6 @@ class Host(vm.Guest):
         return argv
 
     # -- dom0 --------------------------------------------------------------
-
-    def run(self, name, seconds, command):
-        """As everywhere, with more patience: dom0 shares its processor with guests."""
-        self.serving = False
-        self.send(f"run {name} {int(seconds)} {command}")
-        self.marker(f"begin {name}", BEGIN_S)
 
     def sh(self, command, seconds=180, check=True):
         """Run a shell command in dom0; its output as one text."""

@@ -416,45 +416,27 @@ static int do_sysfs_write(void)
 	return write_text(sysfs_file, sysfs_text);
 }
 
-static void hit_sysfs(void)
+static void hit_sysfs(const char *path, const struct stat *st)
 {
-	static const char * const folders[] = { "", "counter/", "clock/", "migration/" };
+	const char *name = path + strlen(FFC_SYSFS);
 	char text[600];
 	struct op op = { .name = text };
-	char *path = sysfs_file;
-	unsigned int i;
-	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		struct dirent *d;
-		struct stat st;
-		DIR *dir;
 
-		snprintf(path, sizeof(sysfs_file), FFC_SYSFS "%s", folders[i]);
-		dir = opendir(path);
-		if (!dir)
-			bail("cannot open %s", path);
-		while ((d = readdir(dir))) {
-			snprintf(path, sizeof(sysfs_file), FFC_SYSFS "%s%s", folders[i], d->d_name);
-			if (stat(path, &st) || !S_ISREG(st.st_mode))
-				continue;
-			if (st.st_mode & 0444) {
-				op.call = do_sysfs_read;
-				snprintf(text, sizeof(text), "read %s", path + strlen(FFC_SYSFS));
-				hit_all(&op, ALL);
-			}
-			if (!(st.st_mode & 0222))
-				continue;
-			if (!(st.st_mode & 0444) ||
-			    !read_text(path, sysfs_text, sizeof(sysfs_text))) {
-				/* the one that is only written: migration/notify */
-				strcpy(sysfs_text, "1");
-			}
-			op.call = do_sysfs_write;
-			snprintf(text, sizeof(text), "write '%s' to %s", sysfs_text,
-				 path + strlen(FFC_SYSFS));
-			hit_all(&op, ALL);
-		}
-		closedir(dir);
+	snprintf(sysfs_file, sizeof(sysfs_file), "%s", path);
+	if (st->st_mode & 0444) {
+		op.call = do_sysfs_read;
+		snprintf(text, sizeof(text), "read %s", name);
+		hit_all(&op, ALL);
 	}
+	if (!(st->st_mode & 0222))
+		return;
+	if (!(st->st_mode & 0444) || !read_text(path, sysfs_text, sizeof(sysfs_text))) {
+		/* the one that is only written: migration/notify */
+		strcpy(sysfs_text, "1");
+	}
+	op.call = do_sysfs_write;
+	snprintf(text, sizeof(text), "write '%s' to %s", sysfs_text, name);
+	hit_all(&op, ALL);
 }
 
 static const struct op calls[] = {
@@ -522,6 +504,6 @@ int main(void)
 		hit_all(&calls[i], ALL);
 	close(clock_fd);
 	close(dev_fd);
-	hit_sysfs();
+	ffc_each_sysfs(hit_sysfs);
 	return finish();
 }

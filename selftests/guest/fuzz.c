@@ -37,7 +37,8 @@ static struct shared {
 	char why[256];
 } *shared;
 
-static char sysfs[64][128];	/* the writable files first */
+#define NR_SYSFS	64
+static char sysfs[NR_SYSFS][128];	/* the writable files first */
 static int nr_sysfs, nr_writable;
 static char cs_buf[256], *cs_names[8];
 static int nr_cs;
@@ -473,30 +474,19 @@ static void checker(void)
 	_exit(0);
 }
 
-static void list_sysfs(bool writable)
+/* The writable ones go to the front */
+static void take_sysfs(const char *path, const struct stat *st)
 {
-	static const char * const folders[] = { "", "counter/", "clock/", "migration/" };
-	unsigned int i;
+	char *to = sysfs[nr_sysfs];
 
-	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		char path[128];
-		struct dirent *d;
-		struct stat st;
-		DIR *dir;
-
-		snprintf(path, sizeof(path), FFC_SYSFS "%s", folders[i]);
-		dir = opendir(path);
-		if (!dir)
-			bail("cannot open %s", path);
-		while ((d = readdir(dir)) && nr_sysfs < 64) {
-			snprintf(sysfs[nr_sysfs], sizeof(sysfs[0]), FFC_SYSFS "%s%.40s",
-				 folders[i], d->d_name);
-			if (!stat(sysfs[nr_sysfs], &st) && S_ISREG(st.st_mode) &&
-			    !!(st.st_mode & 0222) == writable)
-				nr_sysfs++;
-		}
-		closedir(dir);
+	if (nr_sysfs == NR_SYSFS || strlen(path) >= sizeof(sysfs[0]))
+		bail("%s: one file more than this test has room for", path);
+	nr_sysfs++;
+	if (st->st_mode & 0222) {
+		memcpy(to, sysfs[nr_writable], sizeof(sysfs[0]));
+		to = sysfs[nr_writable++];
 	}
+	strcpy(to, path);
 }
 
 static void reset_kernel(void)
@@ -525,9 +515,7 @@ int main(void)
 	if (shared == MAP_FAILED)
 		bail("mmap: %s", strerror(errno));
 	nr_cs = cs_available(cs_buf, sizeof(cs_buf), cs_names, 8);
-	list_sysfs(true);
-	nr_writable = nr_sysfs;
-	list_sysfs(false);
+	ffc_each_sysfs(take_sysfs);
 	diag("%d s, %d sysfs files, %d of them writable; faults %s", seconds, nr_sysfs,
 	     nr_writable, fault_file() >= 0 ? "injected" : "not injected");
 	if (fault_file() >= 0)

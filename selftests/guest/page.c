@@ -12,6 +12,8 @@
 
 #include "lib/ffc.h"
 
+#define FAKE	"/sys/kernel/debug/ffclock_fakecs/"
+
 /* VMClock, from the specification ------------------------------------------- */
 
 struct vmclock_reading {
@@ -309,11 +311,44 @@ static void test_wake(const char *what, void *(*fn)(void *))
 	close(g);
 }
 
+/*
+ * A counter that user space cannot read: of 64 bits, the offset is told all the same,
+ * for who has a line in it from elsewhere; of fewer, there is none.
+ */
+static void test_unreadable(unsigned int bits)
+{
+	static const char freeze[] = FAKE "freeze", truth[] = FAKE "truth";
+	uint64_t raw, counter, offset;
+	char command[64];
+	uint8_t id;
+	int err;
+
+	snprintf(command, sizeof(command), "modprobe ffclock_fakecs hz=20000000 bits=%u", bits);
+	if (run(command)) {
+		skip("a counter that cannot be read", "no ffclock_fakecs");
+		return;
+	}
+	cs_set("ffclock-fake");
+	sleep_ms(20);	/* some updates of the page */
+	err = write_text(freeze, "1");
+	raw = read_u64(truth);
+	counter = ffc_counter(fd, NULL);
+	offset = page->ext.counter_offset;
+	id = page->vmclock.counter_id;
+	if (err || write_text(freeze, "0"))
+		bail("%s: %s", freeze, strerror(err ? err : errno));
+	ok(id == 0xff && offset == (bits == 64 ? counter - raw : 0),
+	   "counter_id %#x, %u bits: offset %" PRId64 ", ffclock %" PRIu64 " at %" PRIu64, id, bits,
+	   (int64_t)offset, counter, raw);
+	cs_set("tsc");
+	run("rmmod ffclock_fakecs");
+}
+
 int main(void)
 {
 	uint64_t marker;
 
-	plan(10 + 4 + 12 + 7 + 4 + 4);
+	plan(10 + 4 + 12 + 7 + 4 + 4 + 2);
 	cs_set("tsc");
 	ffc_load();
 	fd = ffc_open();
@@ -335,6 +370,8 @@ int main(void)
 	   page->vmclock.clock_status);
 	cs_set("tsc");
 	ok(page->vmclock.counter_id == 1, "counter_id %u again with tsc", page->vmclock.counter_id);
+	test_unreadable(64);
+	test_unreadable(32);
 
 	munmap((void *)(uintptr_t)page, 4096);
 	close(fd);

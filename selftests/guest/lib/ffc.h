@@ -146,6 +146,31 @@ static TAP_UNUSED const volatile struct ffclock_page *ffc_map(int fd)
 
 #define CLOCK_OF_FD(fd)	((~(clockid_t)(fd) << 3) | 3)
 
+/* Every regular file in the folders of ffclock's sysfs */
+static TAP_UNUSED void ffc_each_sysfs(void (*each)(const char *path, const struct stat *st))
+{
+	static const char * const folders[] = { "", "counter/", "clock/", "migration/" };
+	char path[512];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+		struct dirent *d;
+		struct stat st;
+		DIR *dir;
+
+		snprintf(path, sizeof(path), FFC_SYSFS "%s", folders[i]);
+		dir = opendir(path);
+		if (!dir)
+			bail("cannot open %s: %s", path, strerror(errno));
+		while ((d = readdir(dir))) {
+			snprintf(path, sizeof(path), FFC_SYSFS "%s%s", folders[i], d->d_name);
+			if (!stat(path, &st) && S_ISREG(st.st_mode))
+				each(path, &st);
+		}
+		closedir(dir);
+	}
+}
+
 /* Clocksource ---------------------------------------------------------------- */
 
 /* Names of the clocksources there are, ended by NULL; the count */

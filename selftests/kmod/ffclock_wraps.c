@@ -118,10 +118,15 @@ static void wraps_look(u64 *last)
 	*last = now;
 }
 
-static int wraps_reader(void *unused)
+static int wraps_reader(void *cpu)
 {
 	u64 last = ffclock_fakecs_wide();
 
+	/*
+	 * Not by kthread_bind(), which may sleep for a tick until the new thread sleeps:
+	 * for ever, where time stands still.
+	 */
+	WARN_ON_ONCE(set_cpus_allowed_ptr(current, cpumask_of((unsigned long)cpu)));
 	while (!kthread_should_stop()) {
 		wraps_look(&last);
 		cond_resched();
@@ -150,14 +155,13 @@ static int wraps_readers_start(int except)
 	for_each_online_cpu(cpu) {
 		if (cpu == except)
 			continue;
-		task = kthread_create(wraps_reader, NULL, "ffclock_wraps/%d", cpu);
+		task = kthread_run(wraps_reader, (void *)(unsigned long)cpu, "ffclock_wraps/%d",
+				   cpu);
 		if (IS_ERR(task)) {
 			wraps_readers_stop();
 			return PTR_ERR(task);
 		}
-		kthread_bind(task, cpu);
 		per_cpu(wraps_readers, cpu) = task;
-		wake_up_process(task);
 	}
 	return 0;
 }

@@ -70,6 +70,12 @@ def check_scan(out):
     log = "lab: begin a\nlab: end a\nlab: begin b\nBUG: x\nlab: end b\n"
     out.append(tap.Point(PASS if tap.scan(log) == [("b", "BUG: x")] else FAIL,
                          "names the test that a bad line belongs to"))
+    trace = "[ 1.0] Call Trace:\n[ 1.0]  <TASK>\n[ 1.0]  ? lockdep_on+0x1/0x2\n"
+    log = f"[ 1.0] x: vmalloc error: size 9, failed\n{trace}[ 1.0] BUG: x\n[ 1.0]  </TASK>\n"
+    out.append(tap.Point(PASS if tap.scan(log) == [("", "[ 1.0] BUG: x")] else FAIL,
+                         "lets pass: a failed allocation's trace, and nothing else in it"))
+    out.append(tap.Point(PASS if len(tap.scan(log + trace)) == 2 + 1 else FAIL,
+                         "reports: the next trace"))
 
 
 def freeze(t):
@@ -77,17 +83,6 @@ def freeze(t):
     t.ok(True, "before")
     t.guest.qmp.command("stop")
     t.line(2)
-
-
-class Listener(tap.Report):
-    """A report that keeps the points instead of giving them out."""
-
-    def __init__(self):
-        super().__init__(io.StringIO())
-        self.got = {}
-
-    def test(self, where, name, points, seconds, log=None):
-        self.got.setdefault(name, []).extend(points)
 
 
 def verdicts(points):
@@ -116,7 +111,7 @@ def run(report, kernel):
     def test(name, command, seconds="60", **kw):
         return runner.Test(name, None, {"timeout": seconds}, command=command, **kw)
 
-    listener = Listener()
+    listener = tap.Listener()
     lab = runner.Lab(listener)
     shared = [test(n, c, "2" if n == "time_out" else "60") for n, c, _, _ in SHARED]
     alone = [test(n, c) for n, c, _, _ in ALONE]

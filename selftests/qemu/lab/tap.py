@@ -2,6 +2,7 @@
 """TAP streams, the kernel log scan, and the report they end in."""
 
 import dataclasses
+import io
 import re
 import sys
 import threading
@@ -33,6 +34,11 @@ HARMLESS = re.compile(
     r"|kmemleak: Cannot allocate a scan area"
     # The markers that init writes around every test.
     r"|\blab: (?:begin|end) ")
+# An allocation that was made to fail is told with the way that led to it.  Who wanted
+# the memory copes, or its test fails.
+FAILED_VMALLOC = re.compile(r"vmalloc error: size \d+, ")
+TRACE_LINE = re.compile(r"Call Trace:|\] +(?:\? )?[\w.]+\+0x")
+TRACE_END = "</TASK>"
 
 
 def scan(log):
@@ -42,10 +48,17 @@ def scan(log):
     """
     bad = []
     test = ""
+    wanted = False
     for line in log.splitlines():
         m = re.search(r"\blab: (begin|end) (\S+)", line)
         if m:
             test = m.group(2) if m.group(1) == "begin" else ""
+        if FAILED_VMALLOC.search(line):
+            wanted = True
+        elif TRACE_END in line:
+            wanted = False
+        if wanted and TRACE_LINE.search(line):
+            continue
         if SPLAT.search(line) and not HARMLESS.search(line):
             bad.append((test, line.strip()))
     return bad
@@ -227,6 +240,17 @@ class Report:
                 self._print("# nothing was run: that counts as failure")
             self._print(counts(self.count))
         return 1 if self.count[FAIL] or not self.number else 0
+
+
+class Listener(Report):
+    """A report that keeps the points, by test, instead of giving them out."""
+
+    def __init__(self):
+        super().__init__(io.StringIO())
+        self.got = {}
+
+    def test(self, where, name, points, seconds, log=None):
+        self.got.setdefault(name, []).extend(points)
 
 
 def counts(tally):

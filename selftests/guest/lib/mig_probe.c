@@ -305,21 +305,20 @@ static void *ioctl_thread(void *arg)
 
 /* Once each ---------------------------------------------------------------- */
 
+static int timer_fd;
+
 static void *timerfd_thread(void *arg)
 {
-	int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
 	struct itimerspec far = {};
 	uint64_t expired;
 
 	(void)arg;
-	if (fd < 0)
-		bail("timerfd_create: %s", strerror(errno));
 	for (;;) {
 		far.it_value.tv_sec = now_ns(CLOCK_REALTIME) / NSEC_PER_SEC + 86400;
-		if (timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) &&
+		if (timerfd_settime(timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL) &&
 		    errno != ECANCELED)
 			bail("timerfd_settime: %s", strerror(errno));
-		if (read(fd, &expired, sizeof(expired)) < 0 && errno == ECANCELED) {
+		if (read(timer_fd, &expired, sizeof(expired)) < 0 && errno == ECANCELED) {
 			cancel_tsc = __rdtsc();
 			__atomic_fetch_add(&cancels, 1, __ATOMIC_RELEASE);
 		} else {
@@ -490,6 +489,7 @@ static void arm_ntp(void)
 /* Synchronised; a disruption that waits for that is dealt with before NTP's state */
 static void arm(void)
 {
+	struct pollfd timer = { .fd = timer_fd, .events = POLLIN };
 	struct ffclock_migration m = {};
 	struct ffclock_estimate e;
 	int i;
@@ -507,7 +507,10 @@ static void arm(void)
 			break;
 		sleep_ms(10);
 	}
-	sleep_ms(20);	/* timerfd's thread is told */
+	/* timerfd's thread has taken what there was, and counted it */
+	for (i = 0; i < 500 && poll(&timer, 1, 0) > 0; i++)
+		sleep_ms(10);
+	sleep_ms(20);
 	arm_ntp();
 }
 
@@ -668,6 +671,9 @@ int main(int argc, char **argv)
 	uevent_sequence = read_u64(FFC_SYSFS "migration/sequence");
 
 	start(uevent_thread, (void *)(intptr_t)uevent_open());
+	timer_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC);
+	if (timer_fd < 0)
+		bail("timerfd_create: %s", strerror(errno));
 	start(timerfd_thread, NULL);
 	start(poll_thread, NULL);
 	start(page_thread, NULL);

@@ -339,7 +339,7 @@ def gone(t, h):
     time.sleep(0.5)
     s = h.probe.state()
     t.ok(s["sequence"] == before["sequence"], "nobody looks at it any more")
-    code, _ = h.probe.sh("modprobe ffclock_vmclock")
+    code, _ = h.probe.modprobe("ffclock_vmclock")
     h.well()
     s, r = h.moved()
     t.ok(code == 0 and s["status"] == migprobe.SYNCHRONIZED and r["source"] == "vmclock",

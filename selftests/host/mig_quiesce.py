@@ -85,8 +85,9 @@ def run(t):
         return t.guest.qmp.command("query-status")["status"] == "running"
     sleep_and_move(t, probe, "freeze", "system_powerdown", silent)
 
-    probe.sh("rmmod ffclock_vmclock; rmmod ptp_vmclock 2>/dev/null; modprobe ffclock_vmclock; "
-             "modprobe ptp_vmclock 2>/dev/null")
+    probe.sh("rmmod ffclock_vmclock; rmmod ptp_vmclock 2>/dev/null")
+    probe.modprobe("ffclock_vmclock")
+    probe.sh(BESIDE)
     beside(t, probe, "after")
     before = probe.state()
     t.migrate()

@@ -98,6 +98,11 @@ class Probe:
     def get(self, file):
         return self.lines(f"get {file}")
 
+    def modprobe(self, module):
+        """Load it again; debug kernels let its driver stay for seconds after it went."""
+        return self.sh(f"while ls -d /sys/bus/*/drivers/{module} > /dev/null 2>&1; "
+                       f"do usleep 100000; done; modprobe {module}")
+
     def sh(self, command, timeout=30):
         """Run a command; (exit code, lines)."""
         line = self.ask(f"sh {command}", timeout)

@@ -8,7 +8,6 @@
  */
 #include "lib/ffc.h"
 
-#define FAKE		"/sys/kernel/debug/ffclock_fakecs/"
 #define HZ		20000000
 
 static int fd;
@@ -30,7 +29,7 @@ static void go_back(int ms)
 	sequence = read_u64(FFC_SYSFS "migration/sequence");
 	before = ffc_read(fd, FFCLOCK_UTC);
 	snprintf(text, sizeof(text), "%" PRId64, -(int64_t)ms * (HZ / 1000));
-	err = write_text(FAKE "step", text);
+	err = write_text(FAKE_DEBUGFS "step", text);
 	if (err)
 		bail("step: %s", strerror(err));
 	if (clock_gettime(CLOCK_REALTIME, &ts) || clock_settime(CLOCK_REALTIME, &ts))
@@ -40,8 +39,7 @@ static void go_back(int ms)
 	   after.status == FFCLOCK_STATUS_UNRELIABLE && after.epoch == epoch + 1,
 	   "%d ms back: status %u, then %u; epoch %u, then %u", ms, before.status, after.status,
 	   epoch, after.epoch);
-	ok(after.counter >= before.counter &&
-	   after.counter - before.counter < (uint64_t)HZ * 10,
+	ok(after.counter - before.counter < (uint64_t)HZ * 10,
 	   "%d ms back: the counter goes on: %" PRId64 " counts", ms,
 	   (int64_t)(after.counter - before.counter));
 	ok(read_u64(FFC_SYSFS "migration/sequence") == sequence + 1, "%d ms back: one disruption",
@@ -62,7 +60,6 @@ int main(void)
 	go_back(3600000);
 	close(fd);
 	cs_set("tsc");
-	ok(!run("rmmod ffclock_fakecs && rmmod ffclock"),
-	   "nothing is left");
+	ok(!run("rmmod ffclock_fakecs && rmmod ffclock"), "nothing is left");
 	return finish();
 }

@@ -140,10 +140,7 @@ static void hit_all(const struct op *op, unsigned int most)
 
 #define ALL	NTH_MAX
 
-/* Modules ------------------------------------------------------------------- */
-
-static const char *module;	/* the one in question */
-static int module_fd;
+/* What may fail ---------------------------------------------------------------- */
 
 static void set_debug(const char *folder, const char *file, const char *text)
 {
@@ -192,6 +189,11 @@ static void only_in(const char *function)
 		set_debug(faults[i], "require-end", to);
 	}
 }
+
+/* Modules ------------------------------------------------------------------- */
+
+static const char *module;	/* the one in question */
+static int module_fd;
 
 static int delete_module(const char *name)
 {

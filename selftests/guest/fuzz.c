@@ -477,16 +477,16 @@ static void checker(void)
 /* The writable ones go to the front */
 static void take_sysfs(const char *path, const struct stat *st)
 {
-	char *to = sysfs[nr_sysfs];
+	int at = nr_sysfs;
 
-	if (nr_sysfs == NR_SYSFS || strlen(path) >= sizeof(sysfs[0]))
+	if (at == NR_SYSFS || strlen(path) >= sizeof(sysfs[0]))
 		bail("%s: one file more than this test has room for", path);
 	nr_sysfs++;
 	if (st->st_mode & 0222) {
-		memcpy(to, sysfs[nr_writable], sizeof(sysfs[0]));
-		to = sysfs[nr_writable++];
+		memmove(sysfs[at], sysfs[nr_writable], sizeof(sysfs[0]));
+		at = nr_writable++;
 	}
-	strcpy(to, path);
+	strcpy(sysfs[at], path);
 }
 
 static void reset_kernel(void)

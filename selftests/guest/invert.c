@@ -13,7 +13,6 @@
 
 #define MAX_SNAPS	100000
 #define EXACT_NS	2
-#define FAKE_STOP	"/sys/kernel/debug/ffclock_fakecs/stop_ns"
 #define AGE_NS		(16 * NSEC_PER_SEC)
 
 /* What may have become of the stamps taken so far */
@@ -320,7 +319,7 @@ static void test_slow_switch(void)
 	for (i = 0; i < 10; i++) {
 		cs_set("ffclock-fake");
 		watch_closely(20);
-		write_text(FAKE_STOP, "5000000");
+		write_text(FAKE_DEBUGFS "stop_ns", "5000000");
 		cs_set("tsc");
 		watch_closely(50);
 	}

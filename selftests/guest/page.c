@@ -12,8 +12,6 @@
 
 #include "lib/ffc.h"
 
-#define FAKE	"/sys/kernel/debug/ffclock_fakecs/"
-
 /* VMClock, from the specification ------------------------------------------- */
 
 struct vmclock_reading {
@@ -317,7 +315,7 @@ static void test_wake(const char *what, void *(*fn)(void *))
  */
 static void test_unreadable(unsigned int bits)
 {
-	static const char freeze[] = FAKE "freeze", truth[] = FAKE "truth";
+	static const char freeze[] = FAKE_DEBUGFS "freeze", truth[] = FAKE_DEBUGFS "truth";
 	uint64_t raw, counter, offset;
 	char command[64];
 	uint8_t id;

@@ -28,6 +28,8 @@
 #define NSEC_PER_SEC	1000000000LL
 #define FFC_SYSFS	"/sys/kernel/ffclock/"
 #define CS_SYSFS	"/sys/devices/system/clocksource/clocksource0/"
+/* of our clocksource that does what a test says */
+#define FAKE_DEBUGFS	"/sys/kernel/debug/ffclock_fakecs/"
 
 /* An address that nothing is mapped at; volatile, or the compiler objects */
 static TAP_UNUSED void *volatile nowhere = (void *)8;

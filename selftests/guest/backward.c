@@ -8,8 +8,6 @@
  */
 #include "lib/ffc.h"
 
-#define HZ		20000000
-
 static int fd;
 
 /* @ms back, and somebody sets the clock to what it says */
@@ -28,7 +26,7 @@ static void go_back(int ms)
 	ffc_counter(fd, &epoch);
 	sequence = read_u64(FFC_SYSFS "migration/sequence");
 	before = ffc_read(fd, FFCLOCK_UTC);
-	snprintf(text, sizeof(text), "%" PRId64, -(int64_t)ms * (HZ / 1000));
+	snprintf(text, sizeof(text), "%" PRId64, -(int64_t)ms * (FAKE_HZ / 1000));
 	err = write_text(FAKE_DEBUGFS "step", text);
 	if (err)
 		bail("step: %s", strerror(err));
@@ -39,7 +37,7 @@ static void go_back(int ms)
 	   after.status == FFCLOCK_STATUS_UNRELIABLE && after.epoch == epoch + 1,
 	   "%d ms back: status %u, then %u; epoch %u, then %u", ms, before.status, after.status,
 	   epoch, after.epoch);
-	ok(after.counter - before.counter < (uint64_t)HZ * 10,
+	ok(after.counter - before.counter < (uint64_t)FAKE_HZ * 10,
 	   "%d ms back: the counter goes on: %" PRId64 " counts", ms,
 	   (int64_t)(after.counter - before.counter));
 	ok(read_u64(FFC_SYSFS "migration/sequence") == sequence + 1, "%d ms back: one disruption",
@@ -50,7 +48,7 @@ int main(void)
 {
 	plan(7);
 	ffc_load();
-	if (run("modprobe ffclock_fakecs bits=64 hz=20000000"))
+	if (!fake_load(64))
 		bail("no ffclock_fakecs");
 	fd = ffc_open();
 	cs_set("ffclock-fake");

@@ -312,7 +312,7 @@ static void test_slow_switch(void)
 {
 	int from = nr_snaps, i;
 
-	if (run("modprobe ffclock_fakecs bits=64 hz=20000000")) {
+	if (!fake_load(64)) {
 		skip("switches from a slow clocksource", "no ffclock_fakecs");
 		return;
 	}

@@ -28,8 +28,6 @@
 #define NSEC_PER_SEC	1000000000LL
 #define FFC_SYSFS	"/sys/kernel/ffclock/"
 #define CS_SYSFS	"/sys/devices/system/clocksource/clocksource0/"
-/* of our clocksource that does what a test says */
-#define FAKE_DEBUGFS	"/sys/kernel/debug/ffclock_fakecs/"
 
 /* An address that nothing is mapped at; volatile, or the compiler objects */
 static TAP_UNUSED void *volatile nowhere = (void *)8;
@@ -198,6 +196,19 @@ static TAP_UNUSED void cs_set(const char *name)
 		bail("cannot choose clocksource %s: %s", name, strerror(err));
 	if (!read_text(CS_SYSFS "current_clocksource", now, sizeof(now)) || strcmp(now, name))
 		bail("clocksource is %s, wanted %s", now, name);
+}
+
+/* Our clocksource that does what a test says: "ffclock-fake", and its files */
+#define FAKE_DEBUGFS	"/sys/kernel/debug/ffclock_fakecs/"
+#define FAKE_HZ		20000000
+
+/* Load it, so wide; whether it could be */
+static TAP_UNUSED bool fake_load(unsigned int bits)
+{
+	char command[80];
+
+	snprintf(command, sizeof(command), "modprobe ffclock_fakecs bits=%u hz=%u", bits, FAKE_HZ);
+	return !run(command);
 }
 
 /* Estimates ------------------------------------------------------------------ */

@@ -48,16 +48,16 @@ def scan(log):
     """
     bad = []
     test = ""
-    wanted = False
+    excused = False     # inside of such a trace
     for line in log.splitlines():
         m = re.search(r"\blab: (begin|end) (\S+)", line)
         if m:
             test = m.group(2) if m.group(1) == "begin" else ""
         if FAILED_VMALLOC.search(line):
-            wanted = True
+            excused = True
         elif TRACE_END in line:
-            wanted = False
-        if wanted and TRACE_LINE.search(line):
+            excused = False
+        if excused and TRACE_LINE.search(line):
             continue
         if SPLAT.search(line) and not HARMLESS.search(line):
             bad.append((test, line.strip()))

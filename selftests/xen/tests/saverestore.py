@@ -3,7 +3,7 @@
 
 import time
 
-from xenlab import part, reader
+from xenlab import reader
 
 
 def run(t):

@@ -296,6 +296,8 @@ class Lab:
                 death = f"boot: {err}"
                 results.append((tests[0], [tap.Point(tap.FAIL, death)],
                                 time.monotonic() - begin))
+            for why in guest.given_up:
+                self.report.note(f"[{kernel.name}] {name}: booted again: {why}")
             for test in tests if not death else ():
                 t0 = time.monotonic()
                 stream = tap.Stream()

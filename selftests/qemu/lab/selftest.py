@@ -9,7 +9,7 @@ import os
 import re
 import time
 
-from . import runner, tap, tree
+from . import runner, tap, tree, vm
 from .tap import FAIL, PASS, SKIP
 
 GOOD = "echo 1..1; echo ok 1 - fine"
@@ -85,6 +85,50 @@ def freeze(t):
     t.line(2)
 
 
+class Sleeper(vm.Guest):
+    """A guest that says no hello in as many boots as sleeps tells."""
+
+    sleeps = 0
+
+    def spawn(self, incoming=None):
+        self.config.append = "tsc=reliable" + (" rdinit=/bin/cat" if self.sleeps else "")
+        self.sleeps = max(0, self.sleeps - 1)
+        super().spawn(incoming)
+
+
+def check_boots(out, lab, kernel):
+    """A silent boot is begun again once, and told of."""
+    for sleeps, seconds, wanted in ((1, 20, True), (2, 2, False)):
+        with Sleeper(kernel, lab.images[kernel], lab.dir / kernel.name, f"sleeper-{sleeps}",
+                     net=False) as guest:
+            guest.sleeps = sleeps
+            try:
+                guest.start(seconds)
+                guest.finish()
+                up = True
+            except vm.Silence:
+                up = False
+        good = up == wanted and len(guest.given_up) == 1 and len(guest.consoles) == 1
+        out.append(tap.Point(PASS if good else FAIL,
+                             f"{sleeps} silent boots: {'the next one' if wanted else 'failure'}",
+                             detail=[f"# up: {up}", *(f"# {w}" for w in guest.given_up)]))
+
+
+def check_timers(out):
+    """Which timer interrupts are lost."""
+    lapic = "LVTTHMR\t 0x00010000 edge masked Fixed (vec 0)\n" \
+        "LVTT\t 0x000000ec edge {} one-shot Fixed (vec 236)\n" \
+        "Timer\t DCR=0x3 initial_count = {} current_count = {}\nISR\t {}\nIRR\t {}\n"
+    for how, word in ((("", 9, 3, "(none)", "(none)"), "running (3 of 9)"),
+                      (("masked", 0, 0, "(none)", "(none)"), "masked"),
+                      (("", 9, 0, "(none)", "49 236"), "run out, interrupt pending"),
+                      (("", 9, 0, "236", "(none)"), "run out, interrupt in service"),
+                      (("", 9, 0, "(none)", "49"), "run out (of 9), interrupt lost")):
+        got = vm.timer_state(lapic.format(*how))
+        out.append(tap.Point(PASS if got == word else FAIL, f"a timer: {word}",
+                             detail=[f"# got {got}"]))
+
+
 def verdicts(points):
     tally = {}
     for p in points:
@@ -122,6 +166,8 @@ def run(report, kernel):
     shared.append(test("survivor", GOOD))
     alone.append(test("freeze", "", host=freeze))
     lab.prepare([kernel], [])
+    check_boots(out, lab, kernel)
+    check_timers(out)
     lab.run([kernel], shared + alone)
 
     for name, _, wanted, text in SHARED + ALONE:

@@ -195,6 +195,7 @@ class Report:
         self.count = {PASS: 0, FAIL: 0, SKIP: 0}
         self.failures = []      # (text, log)
         self.skips = []
+        self.notes = []
         self.number = 0
         self.begin = time.monotonic()
         self.lock = threading.Lock()
@@ -206,6 +207,11 @@ class Report:
     def say(self, text):
         with self.lock:
             self._print(f"# {text}")
+
+    def note(self, text):
+        """What whoever reads the end of the report should know too."""
+        with self.lock:
+            self.notes.append(text)
 
     def test(self, where, name, points, seconds, log=None):
         """All points of one finished test, then its progress line."""
@@ -232,6 +238,8 @@ class Report:
         """Print the end of the report; the exit code of the run."""
         with self.lock:
             self._print(f"1..{self.number}")
+            for text in self.notes:
+                self._print(f"# note: {text}")
             for text, reason in self.skips:
                 self._print(f"# skipped: {text}: {reason}")
             for text, log in self.failures:

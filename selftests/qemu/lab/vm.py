@@ -29,6 +29,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -48,6 +49,10 @@ BASE_APPEND = ("console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 panic_print=32
 
 class GuestError(LabError):
     """The guest died, fell silent, or said something it must not say."""
+
+
+class Silence(GuestError):
+    """The guest runs, or seems to, and says nothing."""
 
 
 def qemu_command():
@@ -200,6 +205,30 @@ class Config:
     hosttime: bool = False      # ivshmem page for hosttime
 
 
+def timer_state(lapic):
+    """A processor's timer in a word or two, of what QEMU tells of its local APIC.
+
+    Linux masks a one-shot timer when it wants none: one that has run out, unmasked and
+    with no interrupt pending, was lost.
+    """
+    line = re.search(r"^LVTT\s.*", lapic, re.M)
+    count = re.search(r"initial_count = (\d+) current_count = (\d+)", lapic)
+    vector = re.search(r"\(vec (\d+)\)", line[0]) if line else None
+    if not (count and vector):
+        return "unknown"
+    if "masked" in line[0]:
+        return "masked"
+    if int(count[2]):
+        return f"running ({count[2]} of {count[1]})"
+    pending = re.search(r"^IRR\s(.*)", lapic, re.M)
+    if pending and vector[1] in re.findall(r"\d+", pending[1]):
+        return "run out, interrupt pending"
+    served = re.search(r"^ISR\s(.*)", lapic, re.M)
+    if served and vector[1] in re.findall(r"\d+", served[1]):
+        return "run out, interrupt in service"
+    return f"run out (of {count[1]}), interrupt lost"
+
+
 class Guest:
     """One QEMU process.  workdir gets NAME.console and the other files."""
 
@@ -217,6 +246,7 @@ class Guest:
         self.qmp = None
         self.transcript = []    # every line the channel carried
         self.consoles = []      # console logs of all generations
+        self.given_up = []      # boots that ended in silence: where the processors were
         self.succeeded = False
         self.serving = False    # by a command that reads the channel
 
@@ -306,7 +336,26 @@ class Guest:
             raise GuestError(f"QEMU did not start: {said or err}") from None
 
     def start(self, timeout=120):
-        """Boot; returns when the guest's init has said hello."""
+        """Boot; returns when the guest's init has said hello.
+
+        Rarely (less than once in 400) an emulated boot stops half-way, its processors
+        idle as if a timer interrupt had been lost.  Nothing of ours is loaded before the
+        hello, so such a boot is given up, aloud, and the machine started once more.
+        """
+        try:
+            self._boot(timeout)
+        except Silence as err:
+            if not self.config.accel.startswith("tcg"):
+                raise
+            self.given_up.append(str(err))
+            print(f"# lab: {self.name}: boot given up and begun again: {err}",
+                  file=sys.stderr, flush=True)
+            self.kill()
+            self.consoles.pop()
+            self.generation += 1
+            self._boot(timeout)
+
+    def _boot(self, timeout):
         self.spawn()
         self.qmp.command("cont")
         marker = self.marker("hello", timeout * self.kernel.patience)
@@ -329,8 +378,8 @@ class Guest:
                 break
             except queue.Empty:
                 if wait == left:
-                    raise GuestError("guest is silent or late: nothing in "
-                                     f"{max(timeout, 0):.0f} s; {self.where()}") from None
+                    raise Silence("guest is silent or late: nothing in "
+                                  f"{max(timeout, 0):.0f} s; {self.where()}") from None
             self.send("")
         if line is None:
             raise GuestError("guest ended without saying success")
@@ -341,14 +390,17 @@ class Guest:
         """What the processors do; all of it goes to a file beside the console's."""
         if not self.qmp:
             return "nobody to ask where its processors are"
+        asked = ["info registers -a"] + [f"info lapic {n}" for n in range(self.config.smp)]
         try:
-            said = self.qmp.command("human-monitor-command", timeout=5,
-                                    command_line="info registers -a")
+            said = [self.qmp.command("human-monitor-command", timeout=5, command_line=a)
+                    for a in asked]
         except GuestError as err:
             return f"QEMU does not say where its processors are ({err})"
-        self.path("registers").write_text(said, encoding="utf-8")
-        return (f"{said.count('HLT=1')} of {self.config.smp} processors idle, at " +
-                ", ".join(re.findall(r"RIP=(\w+)", said)))
+        self.path("registers").write_text("\n".join(said), encoding="utf-8")
+        registers, *lapics = said
+        return (f"{registers.count('HLT=1')} of {self.config.smp} processors idle, at " +
+                ", ".join(re.findall(r"RIP=(\w+)", registers)) +
+                "; timers " + ", ".join(timer_state(l) for l in lapics))
 
     def marker(self, verb, timeout):
         """Skip to the marker line that begins with verb; its text."""

@@ -20,6 +20,7 @@
  */
 #include <linux/delay.h>
 #include <linux/ffclock.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -66,6 +67,11 @@ struct wraps_result {
 	u64	wraps;
 	u64	standstill;
 };
+
+/* While nobody counts by hand: the core's latest jiffy, and the count when it was new */
+static bool wraps_by_itself;
+static unsigned long wraps_jiffy;
+static u64 wraps_jiffy_count;
 
 static struct wraps_result wraps_result;
 static DEFINE_SPINLOCK(wraps_lock);		/* wraps_result */
@@ -118,6 +124,29 @@ static void wraps_look(u64 *last)
 	*last = now;
 }
 
+/*
+ * A wrap that nobody counted leaves the core's clocks behind its own timers by just
+ * that much.  It waits for so long, and then the count is back where it was and next to
+ * no time has passed: for ever.  A quarter of a wrap more gets it out of step.
+ */
+static void wraps_nudge(void)
+{
+	u64 mask = ffclock_fakecs_mask();
+	u64 now = ffclock_fakecs_wide();
+	unsigned long jiffy = jiffies;
+
+	spin_lock(&wraps_lock);
+	if (wraps_jiffy != jiffy) {
+		wraps_jiffy = jiffy;
+		wraps_jiffy_count = now;
+	} else if (wraps_by_itself && (s64)(now - wraps_jiffy_count) > (s64)mask) {
+		wraps_result.standstill = max(wraps_result.standstill, now - wraps_jiffy_count);
+		wraps_jiffy_count = now;
+		ffclock_fakecs_step(mask / 4);
+	}
+	spin_unlock(&wraps_lock);
+}
+
 static int wraps_reader(void *cpu)
 {
 	u64 last = ffclock_fakecs_wide();
@@ -129,6 +158,7 @@ static int wraps_reader(void *cpu)
 	WARN_ON_ONCE(set_cpus_allowed_ptr(current, cpumask_of((unsigned long)cpu)));
 	while (!kthread_should_stop()) {
 		wraps_look(&last);
+		wraps_nudge();
 		cond_resched();
 	}
 	return 0;
@@ -266,10 +296,14 @@ static int wraps_command(const char *text)
 			return -EINVAL;
 		wraps_glitch(n);
 	} else if (sscanf(text, "watch %llu", &n) == 1) {
+		if (mask > U32_MAX)
+			return -EINVAL;
+		wraps_by_itself = true;
 		ret = wraps_readers_start(-1);
 		if (!ret)
 			msleep_interruptible(n);
 		wraps_readers_stop();
+		wraps_by_itself = false;
 	} else if (sscanf(text, "idle %llu", &n) == 1) {
 		u64 last = begin;
 

@@ -12,6 +12,7 @@
  */
 #include <linux/clocksource.h>
 #include <linux/errno.h>
+#include <linux/irq_work.h>
 #include <linux/pvclock_gtod.h>
 #include <linux/stop_machine.h>
 #include <linux/string.h>
@@ -37,6 +38,9 @@ DEFINE_MUTEX(ffc_config_mutex);
  * @slept: what @offs_boot grew by while @frozen
  * @bypass: hardware counter that the ffclock counter runs over instead, or NULL
  * @frozen: between syscore suspend and resume: the ffclock counter stands still
+ * @stalled: the clocksource went back and the core's clocks stand still, until it
+ *	takes up a reading other than @stalled_at
+ * @stalled_at: the core's cycle_last then
  * @nominal_period: nominal period of the ffclock counter
  * @nominal_shift: its shift
  *
@@ -50,13 +54,19 @@ static struct ffc_sys {
 	ktime_t			slept;
 	const struct ffc_hw	*bypass;
 	bool			frozen;
+	bool			stalled;
+	u64			stalled_at;
 	u64			nominal_period;
 	u32			nominal_shift;
 } ffc_sys;
 
+/* The counter at the latest timekeeping update.  Written under ffc_lock */
+u64 ffc_floor;
+
 /* What is left of narrow bypassed counters' range when they are looked at */
 #define FFC_BYPASS_WRAP_DIV	4
 
+static void ffc_counter_back(void);
 static void ffc_bypass_timer_fn(struct timer_list *timer);
 static DEFINE_TIMER(ffc_bypass_timer, ffc_bypass_timer_fn);
 static unsigned long ffc_bypass_interval;	/* jiffies; 0: not needed */
@@ -124,6 +134,26 @@ bool ffc_counter_pair_locked(u64 *sys, u64 *counter)
 	return true;
 }
 
+/* Whether the counter as it is has gone back by itself */
+static bool ffc_is_back(void)
+{
+	return ffc_below_floor(ffc_base_read(&ffc_state_locked()->base), ffc_floor);
+}
+
+/*
+ * Where to go on after the counter went back, @counter being its value at the latest
+ * update: readers may have got a tick further since, and a tenth of a second is more.
+ */
+static u64 ffc_past_readers(u64 counter)
+{
+	struct ffclock_time tenth = ffclock_ns_to_time(NSEC_PER_SEC / 10);
+	u64 slack;
+
+	if (!ffclock_unscale(tenth, ffc_sys.nominal_period, ffc_sys.nominal_shift, true, &slack))
+		slack = 0;
+	return counter + slack;
+}
+
 /**
  * ffc_new_epoch() - begin an epoch, possibly on another counter
  * @next: the present state, to be changed and published
@@ -132,7 +162,8 @@ bool ffc_counter_pair_locked(u64 *sys, u64 *counter)
  * @disrupted: the machine was: what is true of time is not known any more
  * @slept: time that the counter has not seen, or 0
  *
- * The counter goes on from its present value.  Context: ffc_lock held; for
+ * The counter goes on from its present value, or above the latest if it went back,
+ * which is a disruption whatever it was taken for.  Context: ffc_lock held; for
  * another counter also with all other CPUs stopped or in the timekeeping
  * notifier, so that nobody reads the old counter after this did.
  */
@@ -149,6 +180,11 @@ static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const cha
 	before = ffc_base_raw(to);
 	now = ffc_base_read(&next->base);
 	after = ffc_base_raw(to);
+	if (ffc_below_floor(now, ffc_floor)) {
+		now = ffc_past_readers(ffc_floor);
+		WRITE_ONCE(ffc_floor, now);
+		disrupted = true;
+	}
 	gap = (after - before) & to->mask;
 	to->last = (before + gap / 2) & to->mask;
 	to->value = now;
@@ -216,6 +252,10 @@ static void ffc_sys_switch(const struct timekeeper *tk)
 		sys = ffc_sys.base.value + ((cycles - ffc_sys.base.last) & to.mask);
 	else
 		sys = ffc_sys_read();
+	/* the old one may have been left because it went back */
+	if ((s64)(sys - ffc_sys.base.value) < 0)
+		sys = ffc_sys.base.value;
+	ffc_sys.stalled = false;
 	ffc_sys.base = to;
 	ffc_sys.base.last = cycles;
 	ffc_sys.base.value = sys;
@@ -256,6 +296,7 @@ static void ffc_first_update(const struct timekeeper *tk)
 	next.base.last = tkr->cycle_last & tkr->mask;
 	next.base.value = next.base.last;
 	ffc_sys.base = next.base;
+	ffc_floor = next.base.value;
 	ffc_sys.related = true;
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_nominal(&next.base, &ffc_sys.nominal_period, &ffc_sys.nominal_shift);
@@ -270,11 +311,8 @@ static void ffc_first_update(const struct timekeeper *tk)
 	ffc_page_write_end(&next);
 }
 
-/*
- * The core's counter has jumped: go on from the last value there was, plus
- * @slack counts for readers that got further since.
- */
-static void ffc_sys_jumped(u64 cycles, u64 slack, const char *why, ktime_t slept)
+/* The core's counter has jumped: go on from the last value there was */
+static void ffc_sys_jumped(u64 cycles, const char *why, ktime_t slept)
 {
 	struct ffc_state next = *ffc_state_locked();
 	struct ffc_base to = next.base;
@@ -283,7 +321,10 @@ static void ffc_sys_jumped(u64 cycles, u64 slack, const char *why, ktime_t slept
 	if (!ffc_sys.bypass) {
 		next.base.hw = NULL;
 		next.base.cs = NULL;
-		next.base.value = ffc_sys.base.value + ffc_sys.shift_to_counter + slack;
+		next.base.value = ffc_sys.base.value + ffc_sys.shift_to_counter;
+		/* readers got further, if it did not sleep */
+		if (!slept)
+			next.base.value = ffc_past_readers(next.base.value);
 	}
 	ffc_new_epoch(&next, &to, why, true, slept);
 	ffc_sys_relate();
@@ -304,24 +345,17 @@ static void ffc_sys_advance(const struct timekeeper *tk)
 	 */
 	if (unlikely(slept) && (ffc_narrow(base) ||
 				!(base->cs->flags & CLOCK_SOURCE_SUSPEND_NONSTOP))) {
-		ffc_sys_jumped(cycles, 0, "sleep", ktime_sub(tk->offs_boot, ffc_sys.offs_boot));
+		ffc_sys_jumped(cycles, "sleep", ktime_sub(tk->offs_boot, ffc_sys.offs_boot));
 		return;
 	}
 	/*
-	 * A wide counter never wraps, so this one went back by itself.  Readers
-	 * may have got a tick further than the last update; a tenth of a second
-	 * is more than that.  A narrow one is back where it was by the next
-	 * reading, if this one was torn: the core has taken it as it was, so the
-	 * base goes back with it, which readers do not see.
+	 * A wide counter never wraps, so this one went back by itself.  A narrow one
+	 * is back where it was by the next reading, if this one was torn: the core
+	 * has taken it as it was, so the base goes back with it, which readers do
+	 * not see.
 	 */
 	if (unlikely(!ffc_narrow(base) && delta < 0)) {
-		struct ffclock_time tenth = ffclock_ns_to_time(NSEC_PER_SEC / 10);
-		u64 slack;
-
-		if (!ffclock_unscale(tenth, ffc_sys.nominal_period, ffc_sys.nominal_shift, true,
-				     &slack))
-			slack = 0;
-		ffc_sys_jumped(cycles, slack, "backward", 0);
+		ffc_sys_jumped(cycles, "backward", 0);
 		return;
 	}
 
@@ -347,6 +381,7 @@ static void ffc_sys_advance(const struct timekeeper *tk)
 static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void *data)
 {
 	const struct timekeeper *tk = data;
+	u64 counter;
 
 	raw_spin_lock(&ffc_lock);
 	if (unlikely(!ffc_sys.base.cs)) {
@@ -358,15 +393,27 @@ static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void 
 		ffc_sys.base.last = tk->tkr_mono.cycle_last & ffc_sys.base.mask;
 		ffc_sys.slept = ktime_add(ffc_sys.slept,
 					  ktime_sub(tk->offs_boot, ffc_sys.offs_boot));
+	} else if (unlikely(ffc_sys.stalled) &&
+		   (tk->tkr_mono.cycle_last & ffc_sys.base.mask) == ffc_sys.stalled_at) {
+		/* the core has not counted on: somebody set TAI - UTC, say */
+		goto out;
 	} else {
+		ffc_sys.stalled = false;
 		ffc_sys_advance(tk);
 		if (unlikely(ffc_sys.bypass) && !ffc_sys.bypass->usable())
 			ffc_bypass_drop("unusable");
-		ffc_detect(ffc_sys.related ? ffc_sys.base.value + ffc_sys.shift_to_counter :
-					     ffc_base_read(&ffc_state_locked()->base));
+		counter = ffc_sys.related ? ffc_sys.base.value + ffc_sys.shift_to_counter :
+					    ffc_base_read(&ffc_state_locked()->base);
+		if (!ffc_narrow(&ffc_state_locked()->base) && ffc_below_floor(counter, ffc_floor)) {
+			ffc_counter_back();
+			counter = ffc_floor;
+		}
+		ffc_detect();
+		WRITE_ONCE(ffc_floor, counter);
 	}
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_ring_update(tk, ffc_sys.base.value, !ffc_sys.related || ffc_sys.frozen);
+out:
 	raw_spin_unlock(&ffc_lock);
 	return NOTIFY_OK;
 }
@@ -545,9 +592,48 @@ void ffc_counter_disrupted(const char *detector)
 
 	if (ffc_sys.frozen)
 		return;		/* ffc_resume() will say it */
+	/* the core's clocks stand still where they are, CLOCK_REALTIME too */
+	if (ffc_sys.related && ffc_is_back()) {
+		ffc_sys.stalled = true;
+		ffc_sys.stalled_at = ffc_sys.base.last;
+		ffc_sys.base.last = ffc_base_raw(&ffc_sys.base);
+		ffc_ring_stall();
+	}
 	ffc_new_epoch(&next, &to, detector, true, 0);
 	ffc_sys_relate();
 	ffc_ring_new_epoch(!ffc_sys.related);
+}
+
+/* The counter went back by itself; ffc_lock held */
+static void ffc_counter_back(void)
+{
+	ffc_counter_disrupted("backward");
+	ffc_detect_own(ffc_floor);
+}
+
+static void ffc_back_irq_work(struct irq_work *work)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&ffc_lock, flags);
+	if (ffc_is_back())
+		ffc_counter_back();
+	raw_spin_unlock_irqrestore(&ffc_lock, flags);
+}
+
+static struct irq_work ffc_back_work = IRQ_WORK_INIT(ffc_back_irq_work);
+
+/**
+ * ffc_counter_seen_back() - a reader has found the counter below ffc_floor
+ *
+ * The timekeeping core takes such a counter for one that stands still and makes no
+ * more updates, so readers are the first to notice.
+ *
+ * Context: any, NMI included.
+ */
+void ffc_counter_seen_back(void)
+{
+	irq_work_queue(&ffc_back_work);
 }
 
 /**
@@ -640,4 +726,5 @@ void ffc_counter_exit(void)
 	ffc_counter_set_bypass("none");
 	unregister_syscore(&ffc_syscore);
 	pvclock_gtod_unregister_notifier(&ffc_tk_nb);
+	irq_work_sync(&ffc_back_work);
 }

@@ -35,8 +35,6 @@ static u64 ffc_event_counter;		/* counter at the latest event */
 static bool ffc_event_any;		/* there was one */
 static struct ffclock_detector *ffc_held_back;	/* waits for min_interval */
 static u64 ffc_suppressed;			/* times an event was held back */
-static u64 ffc_looked;				/* counter at the last look */
-static bool ffc_looked_any;
 
 /* Written under ffc_lock, read by readers */
 static const struct ffclock_detector *ffc_words[FFC_MAX_WORDS];
@@ -85,7 +83,7 @@ static void ffc_detected(struct ffclock_detector *d, u64 now)
 	u64 age = ffc_event_any ? ffc_counts_to_ns(now - ffc_event_counter) : U64_MAX;
 	bool told = d->last == ffc_event_counter;
 	/* no update since: a word may have changed with the event, however long ago */
-	bool first = (s64)(ffc_looked - ffc_event_counter) <= 0;
+	bool first = (s64)(ffc_floor - ffc_event_counter) <= 0;
 
 	if (ffc_event_any && !told &&
 	    (age < (d->word ? FFC_JOIN_WORD_NS : FFC_JOIN_NS) || (d->word && first))) {
@@ -116,11 +114,10 @@ static void ffc_seen(struct ffclock_detector *d, u64 word)
 
 /**
  * ffc_detect() - look at all detectors
- * @counter: the counter at this timekeeping update
  *
  * Context: the timekeeping notifier, ffc_lock held.
  */
-void ffc_detect(u64 counter)
+void ffc_detect(void)
 {
 	struct ffclock_detector *d;
 	u64 word, now;
@@ -145,8 +142,6 @@ void ffc_detect(u64 counter)
 		if (ffc_counts_to_ns(now - ffc_event_counter) >= ffc_min_interval_ns())
 			ffc_detected(ffc_held_back, now);
 	}
-	ffc_looked = counter;
-	ffc_looked_any = true;
 }
 
 /**
@@ -158,10 +153,10 @@ void ffc_detect(u64 counter)
  */
 u64 ffc_detect_gap_ns(u64 counter)
 {
-	s64 gap = counter - ffc_looked;
+	s64 gap = counter - ffc_floor;
 
 	/* negative: a counter that was set back to its last value */
-	return ffc_looked_any && gap > 0 ? ffc_counts_to_ns(gap) : 0;
+	return gap > 0 ? ffc_counts_to_ns(gap) : 0;
 }
 
 /**

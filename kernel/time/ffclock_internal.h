@@ -136,6 +136,23 @@ extern struct ffc_tunables ffc_tunables;
 extern raw_spinlock_t ffc_lock;
 extern struct mutex ffc_config_mutex;
 
+extern u64 ffc_floor;
+
+/*
+ * How far readings may lie below ffc_floor without a fault: TSCs of two processors
+ * may differ by a little.  Of a TSC, less than a millisecond.
+ */
+#define FFC_BELOW_COUNTS	(1LL << 20)
+
+/*
+ * Whether the counter, read after @floor was, has gone back by itself.  A narrow one's
+ * readings never do: ffc_base_read() sees to that.
+ */
+static __always_inline bool ffc_below_floor(u64 counter, u64 floor)
+{
+	return unlikely((s64)(counter - floor) < -FFC_BELOW_COUNTS);
+}
+
 /* ffclock_state.c: publication to readers */
 const struct ffc_state *ffc_state_locked(void);
 void ffc_state_publish(const struct ffc_state *state);
@@ -154,6 +171,7 @@ void ffc_counter_nominal(u64 *period, u32 *shift);
 bool ffc_counter_pair_locked(u64 *sys, u64 *counter);
 void ffc_counter_disrupted(const char *detector);
 void ffc_counter_doubt(void);
+void ffc_counter_seen_back(void);
 
 /* ffclock_ring.c: what CLOCK_REALTIME was */
 int ffc_ring_init(void);
@@ -161,6 +179,7 @@ void ffc_ring_exit(void);
 void ffc_ring_new_unit(void);
 void ffc_ring_epoch_ends(void);
 void ffc_ring_new_epoch(bool pair);
+void ffc_ring_stall(void);
 void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair);
 
 /* ffclock_clock.c: clock data and readers */
@@ -192,7 +211,7 @@ static __always_inline struct ffclock_time ffc_clock_time(const struct ffc_clock
 }
 
 /* ffclock_detect.c: noticing disruptions */
-void ffc_detect(u64 counter);
+void ffc_detect(void);
 u64 ffc_detect_gap_ns(u64 counter);
 bool ffc_detect_pending(void);
 void ffc_detect_own(u64 counter);

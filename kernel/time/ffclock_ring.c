@@ -40,7 +40,7 @@
  * @base: sys counter at which the time is @sec and @nsec; may be before @start
  * @sec: seconds
  * @nsec: nanoseconds << @shift
- * @mult: slope, ns << @shift per count
+ * @mult: slope, ns << @shift per count; 0: it stands still, a run of its own
  * @shift: its shift
  * @run: index of the first piece of a run without steps
  * @epoch: epoch of @counter
@@ -250,6 +250,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 			p->before = end;
 	}
 	if (ffc_ring_count > 1 && !changed && prev->epoch == p->epoch &&
+	    prev->mult &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
 		p->run = prev->run;
 }
@@ -282,7 +283,19 @@ void ffc_ring_new_epoch(bool pair)
 		return;
 	p = ffc_ring_add(pair);
 	p->before = p->start;
-	p->run = prev->run;
+	if (p->mult)
+		p->run = prev->run;
+}
+
+/**
+ * ffc_ring_stall() - the system clocks stand still until the next update
+ *
+ * Context: ffc_lock held, and soon ffc_ring_new_epoch().
+ */
+void ffc_ring_stall(void)
+{
+	ffc_tail.mult = 0;
+	ffc_tail.raw_mult = 0;
 }
 
 /*
@@ -344,8 +357,13 @@ static bool ffc_run_invert(u64 first, u64 last, u64 end, u64 now, u64 now_counte
 	}
 	p = ffc_ring_at(lo);
 	/* the middle of the counter values that read this nanosecond */
-	from = ffc_piece_inverse(p, real);
-	to = ffc_piece_inverse(p, real + 1) - 1;
+	if (p->mult) {
+		from = ffc_piece_inverse(p, real);
+		to = ffc_piece_inverse(p, real + 1) - 1;
+	} else {
+		from = p->start;
+		to = end;
+	}
 	if ((s64)(to - from) > 0)
 		from += (to - from) / 2;
 	if ((s64)(from - p->start) < 0)

@@ -127,12 +127,36 @@ void ffc_state_get(struct ffc_state *state)
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
 }
 
+/*
+ * Readers take ffc_floor before they read the counter, which is at least that, but for
+ * a fault.  Then they stay at the floor, until ffc_counter_seen_back() has had its effect.
+ */
+static __always_inline u64 ffc_floor_before(void)
+{
+	u64 floor = READ_ONCE(ffc_floor);
+
+	smp_rmb();	/* the floor is an earlier reading than ours: read it earlier */
+	return floor;
+}
+
+/* @r's clock, where the counter was at the latest update */
+static noinline void ffc_read_at_floor(struct ffclock_reading *r, u64 floor)
+{
+	struct ffc_state s;
+
+	ffc_counter_seen_back();
+	ffc_state_get(&s);
+	r->counter = floor;
+	ffc_clock_eval(&s, r);
+}
+
 /**
  * ffclock_counter() - read the cumulative counter
  * @epoch: where the counter's epoch goes, or NULL
  *
- * The counter never goes back.  Counts of different epochs do not measure a
- * time between them.
+ * The counter never goes back, but for a fault: if what is below it does, this is what
+ * timekeeping saw last (up to a tick before the latest reading), and soon another epoch.
+ * Counts of different epochs do not measure a time between them.
  *
  * Context: any, NMI included.  Lock-free.
  * Return: the counter, in counts; frozen while the machine is suspended
@@ -140,17 +164,22 @@ void ffc_state_get(struct ffc_state *state)
 u64 ffclock_counter(u32 *epoch)
 {
 	const struct ffc_state *s;
+	u64 counter, floor;
 	unsigned int seq;
-	u64 counter;
 	u32 e;
 
 	preempt_disable_notrace();
+	floor = ffc_floor_before();
 	do {
 		seq = read_seqcount_latch(&ffc_latch.seq);
 		s = &ffc_latch.copy[seq & 1];
 		counter = ffc_base_read(&s->base);
 		e = s->epoch;
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
+	if (ffc_below_floor(counter, floor)) {
+		ffc_counter_seen_back();
+		counter = floor;
+	}
 	preempt_enable_notrace();
 
 	if (epoch)
@@ -173,11 +202,13 @@ int ffclock_read(enum ffclock_id clock, struct ffclock_reading *r)
 	const struct ffc_state *s;
 	unsigned int seq;
 	bool pending;
+	u64 floor;
 
 	if ((unsigned int)clock >= FFCLOCK_NR)
 		return -EINVAL;
 
 	preempt_disable_notrace();
+	floor = ffc_floor_before();
 	do {
 		seq = read_seqcount_latch(&ffc_latch.seq);
 		s = &ffc_latch.copy[seq & 1];
@@ -189,6 +220,10 @@ int ffclock_read(enum ffclock_id clock, struct ffclock_reading *r)
 		 */
 		pending = ffc_detect_pending();
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
+	if (ffc_below_floor(now.counter, floor)) {
+		ffc_read_at_floor(&now, floor);
+		pending = true;
+	}
 	if (unlikely(pending)) {
 		/* disrupted, and no timekeeping update has seen it yet */
 		now.status = FFCLOCK_STATUS_UNRELIABLE;
@@ -210,16 +245,25 @@ EXPORT_SYMBOL_GPL(ffclock_read);
  */
 void ffclock_get_ts64(enum ffclock_id clock, struct timespec64 *ts)
 {
+	struct ffclock_reading last;
 	const struct ffc_state *s;
 	struct ffclock_time t;
+	u64 counter, floor;
 	unsigned int seq;
 
 	preempt_disable_notrace();
+	floor = ffc_floor_before();
 	do {
 		seq = read_seqcount_latch(&ffc_latch.seq);
 		s = &ffc_latch.copy[seq & 1];
-		t = ffc_clock_time(&s->clock, clock, ffc_base_read(&s->base));
+		counter = ffc_base_read(&s->base);
+		t = ffc_clock_time(&s->clock, clock, counter);
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
+	if (ffc_below_floor(counter, floor)) {
+		last.clock = clock;
+		ffc_read_at_floor(&last, floor);
+		t = last.time;
+	}
 	preempt_enable_notrace();
 
 	ts->tv_sec = t.sec;

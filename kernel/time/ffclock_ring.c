@@ -249,8 +249,7 @@ void ffc_ring_update(const struct timekeeper *tk, u64 sys_base, bool pair)
 		if ((s64)(end - prev->start) >= 0 && (s64)(sys_base - end) > 0)
 			p->before = end;
 	}
-	if (ffc_ring_count > 1 && !changed && prev->epoch == p->epoch &&
-	    prev->mult &&
+	if (ffc_ring_count > 1 && !changed && prev->epoch == p->epoch && prev->mult &&
 	    abs(ffc_piece_real(p, p->start) - ffc_piece_real(prev, p->start)) <= FFC_JOINT_NS)
 		p->run = prev->run;
 }

@@ -150,6 +150,15 @@ static noinline void ffc_read_at_floor(struct ffclock_reading *r, u64 floor)
 	ffc_clock_eval(&s, r);
 }
 
+/* By itself, so that ffclock_get_ts64() needs no object in memory, and no canary */
+static noinline struct ffclock_time ffc_time_at_floor(enum ffclock_id clock, u64 floor)
+{
+	struct ffclock_reading r = { .clock = clock };
+
+	ffc_read_at_floor(&r, floor);
+	return r.time;
+}
+
 /**
  * ffclock_counter() - read the cumulative counter
  * @epoch: where the counter's epoch goes, or NULL
@@ -245,7 +254,6 @@ EXPORT_SYMBOL_GPL(ffclock_read);
  */
 void ffclock_get_ts64(enum ffclock_id clock, struct timespec64 *ts)
 {
-	struct ffclock_reading last;
 	const struct ffc_state *s;
 	struct ffclock_time t;
 	u64 counter, floor;
@@ -259,11 +267,8 @@ void ffclock_get_ts64(enum ffclock_id clock, struct timespec64 *ts)
 		counter = ffc_base_read(&s->base);
 		t = ffc_clock_time(&s->clock, clock, counter);
 	} while (read_seqcount_latch_retry(&ffc_latch.seq, seq));
-	if (ffc_below_floor(counter, floor)) {
-		last.clock = clock;
-		ffc_read_at_floor(&last, floor);
-		t = last.time;
-	}
+	if (ffc_below_floor(counter, floor))
+		t = ffc_time_at_floor(clock, floor);
 	preempt_enable_notrace();
 
 	ts->tv_sec = t.sec;

@@ -74,7 +74,7 @@ static unsigned long wraps_jiffy;
 static u64 wraps_jiffy_count;
 
 static struct wraps_result wraps_result;
-static DEFINE_SPINLOCK(wraps_lock);		/* wraps_result */
+static DEFINE_SPINLOCK(wraps_lock);		/* wraps_result, wraps_jiffy* */
 
 static void wraps_compare(void)
 {

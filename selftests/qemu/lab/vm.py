@@ -220,12 +220,10 @@ def timer_state(lapic):
         return "masked"
     if int(count[2]):
         return f"running ({count[2]} of {count[1]})"
-    pending = re.search(r"^IRR\s(.*)", lapic, re.M)
-    if pending and vector[1] in re.findall(r"\d+", pending[1]):
-        return "run out, interrupt pending"
-    served = re.search(r"^ISR\s(.*)", lapic, re.M)
-    if served and vector[1] in re.findall(r"\d+", served[1]):
-        return "run out, interrupt in service"
+    for register, state in (("IRR", "pending"), ("ISR", "in service")):
+        has = re.search(rf"^{register}\s(.*)", lapic, re.M)
+        if has and vector[1] in re.findall(r"\d+", has[1]):
+            return f"run out, interrupt {state}"
     return f"run out (of {count[1]}), interrupt lost"
 
 

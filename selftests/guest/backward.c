@@ -46,23 +46,13 @@ static void set_realtime(void)
 		bail("CLOCK_REALTIME: %s", strerror(errno));
 }
 
-static struct ffclock_stamp invert(int64_t realtime_ns)
-{
-	struct ffclock_stamp s = { .realtime_ns = realtime_ns };
-	struct ffclock_convert c = { .stamps = (uintptr_t)&s, .count = 1 };
-
-	if (ioctl(fd, FFCLOCK_IOC_CONVERT, &c))
-		bail("CONVERT: %s", strerror(errno));
-	return s;
-}
-
 /* The kernel's clocks stand still, from @after on, @sequence being the disruption's */
 static void standstill(int ms, const struct ffclock_reading *after, uint64_t sequence)
 {
 	struct timex tai = { .modes = ADJ_TAI, .constant = 37 };
 	int64_t real = now_ns(CLOCK_REALTIME);
 	struct ffclock_snapshot snap = ffc_snapshot(fd);
-	struct ffclock_stamp stamp = invert(real);
+	struct ffclock_stamp stamp = ffc_convert_one(fd, real);
 	uint64_t later;
 
 	ok(now_ns(CLOCK_REALTIME) == real && llabs(snap.realtime_ns - real) <= 1,
@@ -127,7 +117,7 @@ static void read_on(int ms, const char *policy)
 	sleep_ms(100);
 	real = now_ns(CLOCK_REALTIME);
 	later = ffc_counter(fd, &epoch);
-	stamp = invert(real);
+	stamp = ffc_convert_one(fd, real);
 	ok(disruptions() == sequence + 1 && epoch == after.epoch,
 	   "%d ms back, %s: the clocks go on, and it was one disruption", ms, policy);
 	ok(stamp.result == FFCLOCK_STAMP_OK && stamp.epoch == epoch &&

@@ -46,27 +46,6 @@ static void watch(int ms)
 	segment++;
 }
 
-static void convert(struct ffclock_stamp *stamps, int count)
-{
-	struct ffclock_convert c;
-	int n;
-
-	for (; count; count -= n, stamps += n) {
-		n = count < FFCLOCK_CONVERT_MAX ? count : FFCLOCK_CONVERT_MAX;
-		c = (struct ffclock_convert){ .stamps = (uintptr_t)stamps, .count = n };
-		if (ioctl(fd, FFCLOCK_IOC_CONVERT, &c))
-			bail("CONVERT: %s", strerror(errno));
-	}
-}
-
-static struct ffclock_stamp convert_one(int64_t realtime_ns)
-{
-	struct ffclock_stamp s = { .realtime_ns = realtime_ns };
-
-	convert(&s, 1);
-	return s;
-}
-
 static int64_t counts_to_ns(int64_t counts, uint64_t hz)
 {
 	return (__int128)counts * NSEC_PER_SEC / (int64_t)hz;
@@ -84,7 +63,7 @@ static int check_all(int from, bool ambiguous_too)
 
 	for (i = from; i < nr_snaps; i++)
 		stamps[i] = (struct ffclock_stamp){ .realtime_ns = snaps[i].s.realtime_ns };
-	convert(stamps + from, nr_snaps - from);
+	ffc_convert(fd, stamps + from, nr_snaps - from);
 	memset(by_result, 0, sizeof(by_result));
 	worst_ns = oldest_ns = 0;
 	for (i = from; i < nr_snaps; i++) {
@@ -200,7 +179,7 @@ static void test_back(void)
 		}
 		if (!lo || !hi)
 			continue;
-		s = convert_one(b->realtime_ns);
+		s = ffc_convert_one(fd, b->realtime_ns);
 		/* where the line through its neighbours has it: they are 1 ms apart */
 		off = counts_to_ns(s.counter - lo->counter -
 				   (uint64_t)((unsigned __int128)(b->realtime_ns - lo->realtime_ns) *
@@ -238,7 +217,7 @@ static void test_forward(void)
 	/* nobody read what lies between; leave the step's own duration out */
 	for (i = 0; i < 1000; i++) {
 		stamp = before + 200000000 + rng_below(1200000000);
-		s = convert_one(stamp);
+		s = ffc_convert_one(fd, stamp);
 		gaps += s.result == FFCLOCK_STAMP_GAP;
 		wrong += s.result != FFCLOCK_STAMP_GAP;
 	}
@@ -288,7 +267,7 @@ static void test_bypass_edges(void)
 	for (i = from; i < nr_snaps; i++) {
 		const struct snap *s = &snaps[i];
 
-		stamp = convert_one(s->s.realtime_ns);
+		stamp = ffc_convert_one(fd, s->s.realtime_ns);
 		off = counts_to_ns(stamp.counter - s->s.counter, s->hz);
 		/* a pair of readings may lie apart as far as a busy host likes */
 		if (s->s.flags & FFCLOCK_SNAP_F_PAIRED)
@@ -372,7 +351,7 @@ static void test_edges(void)
 			/* a busy host may keep us from asking within that millisecond */
 			if (!i)
 				edge[i].ns = ffc_snapshot(fd).realtime_ns + 1000000;
-			s = convert_one(edge[i].ns);
+			s = ffc_convert_one(fd, edge[i].ns);
 			if (s.result == edge[i].result || i)
 				break;
 		}
@@ -403,9 +382,9 @@ static void test_many_steps(void)
 		step(2000000);
 		sleep_ms(1);
 	}
-	s = convert_one(old.realtime_ns);
+	s = ffc_convert_one(fd, old.realtime_ns);
 	ok(s.result == FFCLOCK_STAMP_TOO_OLD, "a stamp 100 steps ago: result %u", s.result);
-	s = convert_one(young.realtime_ns);
+	s = ffc_convert_one(fd, young.realtime_ns);
 	ok(s.result == FFCLOCK_STAMP_OK &&
 	   llabs(counts_to_ns(s.counter - young.counter, counter_hz())) <= EXACT_NS,
 	   "a stamp 30 steps ago: result %u, %" PRId64 " ns off", s.result,

@@ -231,6 +231,28 @@ static TAP_UNUSED struct ffclock_snapshot ffc_snapshot(int fd)
 	return s;
 }
 
+/* Invert CLOCK_REALTIME stamps, however many */
+static TAP_UNUSED void ffc_convert(int fd, struct ffclock_stamp *stamps, int count)
+{
+	struct ffclock_convert c;
+	int n;
+
+	for (; count; count -= n, stamps += n) {
+		n = count < FFCLOCK_CONVERT_MAX ? count : FFCLOCK_CONVERT_MAX;
+		c = (struct ffclock_convert){ .stamps = (uintptr_t)stamps, .count = n };
+		if (ioctl(fd, FFCLOCK_IOC_CONVERT, &c))
+			bail("CONVERT: %s", strerror(errno));
+	}
+}
+
+static TAP_UNUSED struct ffclock_stamp ffc_convert_one(int fd, int64_t realtime_ns)
+{
+	struct ffclock_stamp s = { .realtime_ns = realtime_ns };
+
+	ffc_convert(fd, &s, 1);
+	return s;
+}
+
 static TAP_UNUSED uint64_t ffc_counter(int fd, uint32_t *epoch)
 {
 	struct ffclock_counter c;

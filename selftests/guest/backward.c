@@ -53,15 +53,15 @@ static void standstill(int ms, const struct ffclock_reading *after, uint64_t seq
 	int64_t real = now_ns(CLOCK_REALTIME);
 	struct ffclock_snapshot snap = ffc_snapshot(fd);
 	struct ffclock_stamp stamp = ffc_convert_one(fd, real);
-	uint64_t later;
+	uint64_t later = ffc_counter(fd, NULL);
 
 	ok(now_ns(CLOCK_REALTIME) == real && llabs(snap.realtime_ns - real) <= 1,
 	   "%d ms back: CLOCK_REALTIME stands still, a snapshot says so: %" PRId64 " ns off", ms,
 	   (int64_t)(snap.realtime_ns - real));
 	ok((stamp.result == FFCLOCK_STAMP_OK || stamp.result == FFCLOCK_STAMP_AMBIGUOUS) &&
-	   stamp.epoch == after->epoch && (int64_t)(snap.counter - stamp.counter) >= 0,
+	   stamp.epoch == after->epoch && later - stamp.counter < FAKE_HZ * 10ULL,
 	   "%d ms back: a stamp of now is of the new epoch: result %u, %" PRId64 " counts ago", ms,
-	   stamp.result, (int64_t)(snap.counter - stamp.counter));
+	   stamp.result, (int64_t)(later - stamp.counter));
 	if (adjtimex(&tai) < 0)
 		bail("adjtimex: %s", strerror(errno));
 	later = ffc_counter(fd, NULL);
@@ -77,7 +77,7 @@ static void standstill(int ms, const struct ffclock_reading *after, uint64_t seq
 static void read_on(int ms, const char *policy)
 {
 	struct ffclock_reading before, first, after;
-	uint64_t sequence, counter, later;
+	uint64_t sequence, counter, earlier, later;
 	struct ffclock_stamp stamp;
 	int64_t real, moved_ms;
 	uint32_t epoch;
@@ -95,7 +95,7 @@ static void read_on(int ms, const char *policy)
 	   first.status == FFCLOCK_STATUS_UNRELIABLE && first.bound_ns == FFCLOCK_BOUND_UNKNOWN,
 	   "%d ms back: the first reading says it: status %u, then %u", ms, before.status,
 	   first.status);
-	ok(moved_ms > -100 && moved_ms < 1000 && llabs(first.time.sec - before.time.sec) <= 1,
+	ok(moved_ms > -1000 && moved_ms < 4000 && llabs(first.time.sec - before.time.sec) <= 1,
 	   "%d ms back: it stays where it was: %" PRId64 " ms on", ms, moved_ms);
 
 	/* nothing sleeps now */
@@ -115,14 +115,16 @@ static void read_on(int ms, const char *policy)
 	if (!strcmp(policy, "notify"))
 		standstill(ms, &after, sequence + 1);
 	sleep_ms(100);
+	earlier = ffc_counter(fd, NULL);
 	real = now_ns(CLOCK_REALTIME);
 	later = ffc_counter(fd, &epoch);
 	stamp = ffc_convert_one(fd, real);
 	ok(disruptions() == sequence + 1 && epoch == after.epoch,
 	   "%d ms back, %s: the clocks go on, and it was one disruption", ms, policy);
 	ok(stamp.result == FFCLOCK_STAMP_OK && stamp.epoch == epoch &&
-	   later - stamp.counter < FAKE_HZ, "%d ms back: then stamps are as ever: result %u, %"
-	   PRId64 " counts ago", ms, stamp.result, (int64_t)(later - stamp.counter));
+	   stamp.counter - earlier <= later - earlier,
+	   "%d ms back: then stamps are as ever: result %u, %" PRId64 " counts ago, of %" PRIu64,
+	   ms, stamp.result, (int64_t)(later - stamp.counter), later - earlier);
 }
 
 /* @ms back, and somebody sets the clock before anybody reads it */

@@ -60,7 +60,7 @@ static struct ffc_sys {
 	u32			nominal_shift;
 } ffc_sys;
 
-/* The counter at the latest timekeeping update.  Written under ffc_lock */
+/* The counter at the latest timekeeping update or later.  Written under ffc_lock */
 u64 ffc_floor;
 
 /* What is left of narrow bypassed counters' range when they are looked at */
@@ -402,14 +402,18 @@ static int ffc_tk_notify(struct notifier_block *nb, unsigned long was_set, void 
 		ffc_sys_advance(tk);
 		if (unlikely(ffc_sys.bypass) && !ffc_sys.bypass->usable())
 			ffc_bypass_drop("unusable");
-		counter = ffc_sys.related ? ffc_sys.base.value + ffc_sys.shift_to_counter :
-					    ffc_base_read(&ffc_state_locked()->base);
-		if (!ffc_narrow(&ffc_state_locked()->base) && ffc_below_floor(counter, ffc_floor)) {
-			ffc_counter_back();
-			counter = ffc_floor;
+		if (ffc_sys.related) {
+			counter = ffc_sys.base.value + ffc_sys.shift_to_counter;
+		} else {
+			counter = ffc_base_read(&ffc_state_locked()->base);
+			if (!ffc_narrow(&ffc_state_locked()->base) &&
+			    ffc_below_floor(counter, ffc_floor))
+				ffc_counter_back();
 		}
 		ffc_detect();
-		WRITE_ONCE(ffc_floor, counter);
+		/* the core's cycles lag up to a tick, and an epoch may have begun since */
+		if ((s64)(counter - ffc_floor) > 0)
+			WRITE_ONCE(ffc_floor, counter);
 	}
 	ffc_sys.offs_boot = tk->offs_boot;
 	ffc_ring_update(tk, ffc_sys.base.value, !ffc_sys.related || ffc_sys.frozen);

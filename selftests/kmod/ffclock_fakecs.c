@@ -11,6 +11,7 @@
  *	step		count this many at once, backwards if negative
  *	delay_ns	spin so long in each reading after the count was taken
  *	stop_ns		the same, once, in the next reading with the machine stopped
+ *	stop_pass	readings with the machine stopped to let pass before
  *
  * Its rating of 50 keeps the kernel from choosing it by itself.
  */
@@ -69,6 +70,7 @@ static DEFINE_MUTEX(fakecs_mutex);	/* changes of the line */
 
 static u64 fakecs_delay_ns;
 static u64 fakecs_stop_ns;
+static u64 fakecs_stop_pass;
 static u64 fakecs_glitch_counts;
 static struct task_struct *fakecs_glitch_task;	/* only compared */
 
@@ -100,8 +102,10 @@ static u64 fakecs_read(struct clocksource *cs)
 	u64 delay = READ_ONCE(fakecs_delay_ns);
 
 	/* clocksources are switched by the threads that stop the machine */
-	if (unlikely(READ_ONCE(fakecs_stop_ns)) && strstarts(current->comm, "migration/")) {
+	if (unlikely(READ_ONCE(fakecs_stop_ns)) && strstarts(current->comm, "migration/") &&
+	    !fakecs_stop_pass--) {
 		delay += fakecs_stop_ns;
+		fakecs_stop_pass = 0;
 		WRITE_ONCE(fakecs_stop_ns, 0);
 	}
 	if (unlikely(delay)) {
@@ -236,6 +240,7 @@ static int __init fakecs_init(void)
 	debugfs_create_file_unsafe("step", 0200, fakecs_dir, NULL, &step_fops);
 	debugfs_create_u64("delay_ns", 0644, fakecs_dir, &fakecs_delay_ns);
 	debugfs_create_u64("stop_ns", 0644, fakecs_dir, &fakecs_stop_ns);
+	debugfs_create_u64("stop_pass", 0644, fakecs_dir, &fakecs_stop_pass);
 	return 0;
 }
 

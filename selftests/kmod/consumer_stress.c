@@ -14,6 +14,13 @@
 /* Readings between two looks at whether to stop */
 #define STRESS_BATCH	1000
 
+/*
+ * Batches between two naps.  When a TSC is found unstable, 7.2 can preempt the worker
+ * that tells the scheduler so half-way; the scheduler's clock then stands still, and
+ * nobody runs any more but who runs already, unless that one sleeps.
+ */
+#define STRESS_NAP	16
+
 /**
  * struct stress - one CPU's reader
  * @counter: its latest
@@ -50,7 +57,7 @@ static int stress_thread(void *data)
 	struct stress *me = data;
 	struct ffclock_reading r;
 	u64 top, counter;
-	int i;
+	int i, batches = 0;
 
 	while (!kthread_should_stop()) {
 		for (i = 0; i < STRESS_BATCH; i++) {
@@ -67,7 +74,10 @@ static int stress_thread(void *data)
 			smp_store_release(&me->mono, consumer_order(r.time));
 			me->reads++;
 		}
-		cond_resched();
+		if (++batches % STRESS_NAP)
+			cond_resched();
+		else
+			schedule_timeout_idle(1);
 	}
 	return 0;
 }

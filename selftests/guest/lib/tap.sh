@@ -24,13 +24,19 @@ diag() {
 	printf '%s\n' "$*" | sed 's/^/# /'
 }
 
+# By a process of its own: the shell's own echo to a terminal is lost if a background
+# command ends at that moment (SIGCHLD).
+tap_say() {
+	/bin/echo "$1"
+}
+
 tap_point() {	# pass or fail, text
 	tap_count=$((tap_count + 1))
 	if [ "$1" = pass ]; then
-		echo "ok $tap_count - $2"
+		tap_say "ok $tap_count - $2"
 	else
 		tap_failed=$((tap_failed + 1))
-		echo "not ok $tap_count - $2"
+		tap_say "not ok $tap_count - $2"
 	fi
 }
 
@@ -57,7 +63,7 @@ is() {
 
 skip() {
 	tap_count=$((tap_count + 1))
-	echo "ok $tap_count - $1 # SKIP $2"
+	tap_say "ok $tap_count - $1 # SKIP $2"
 }
 
 skip_all() {

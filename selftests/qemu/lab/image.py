@@ -182,7 +182,9 @@ def build(kernel, path, programs=(), stock=()):
     cpio.add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
     cpio.add("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
     cpio.add("etc/hosts", b"127.0.0.1 localhost\n10.0.2.2 host\n")
-    cpio.copy("init", pathlib.Path(__file__).with_name("init"))
+    here = pathlib.Path(__file__).parent
+    cpio.copy("init", here / "init")
+    cpio.copy("lab/serve", here / "serve")
     cpio.add("lab/plumbing", ("\n".join(PLUMBING) + "\n").encode())
     modules = add_modules(cpio, kernel, stock)
     packaging = tree.TOP / "packaging"

@@ -294,6 +294,7 @@ class Lab:
                 guest.start()
             except GuestError as err:
                 death = f"boot: {err}"
+                guest.last_words(err)
                 results.append((tests[0], [tap.Point(tap.FAIL, death)],
                                 time.monotonic() - begin))
             for why in guest.given_up:
@@ -309,6 +310,7 @@ class Lab:
                     points = stream.finish(code)
                 except GuestError as err:
                     death = str(err)
+                    guest.last_words(err)
                     points = stream.finish(None, death)
                 results.append((test, points, time.monotonic() - t0))
                 if death:
@@ -323,6 +325,7 @@ class Lab:
                     guest.finish()
                 except GuestError as err:
                     death = f"guest's end: {err}"
+                    guest.last_words(err)
                     results[-1][1].append(tap.Point(tap.FAIL, death))
         finally:
             if death:

@@ -41,6 +41,7 @@ ALONE = (
     ("splat", f"echo 'WARNING: CPU: 0 PID: 1 at x.c:1' > /dev/kmsg; {GOOD}",
      {PASS: 1, FAIL: 1}, "kernel log is not clean"),
 )
+ORPHANED = 40       # commands that leave orphans
 LOG_LINES = (
     ("[    1.0] WARNING: CPU: 1 PID: 77 at kernel/time/x.c:10 f+0x1/0x2", True),
     ("[    1.0] BUG: unable to handle page fault for address: 0", True),
@@ -102,6 +103,7 @@ def check_boots(out, lab, kernel):
         with Sleeper(kernel, lab.images[kernel], lab.dir / kernel.name, f"sleeper-{sleeps}",
                      net=False) as guest:
             guest.sleeps = sleeps
+            console = guest.path("console")
             try:
                 guest.start(seconds)
                 guest.finish()
@@ -112,6 +114,28 @@ def check_boots(out, lab, kernel):
         out.append(tap.Point(PASS if good else FAIL,
                              f"{sleeps} silent boots: {'the next one' if wanted else 'failure'}",
                              detail=[f"# up: {up}", *(f"# {w}" for w in guest.given_up)]))
+        if wanted:      # the other boot had no keyboard yet
+            told = "Show Blocked State" in console.read_text(errors="replace")
+            out.append(tap.Point(PASS if told else FAIL,
+                                 "a silent boot: its kernel told what its tasks do"))
+
+
+def check_orphans(out, lab, kernel):
+    """What commands leave behind dies while the guest's server reads and writes."""
+    done = 0
+    with vm.Guest(kernel, lab.images[kernel], lab.dir / kernel.name, "orphans",
+                  net=False) as guest:
+        guest.start()
+        try:
+            while done < ORPHANED:
+                code, lines = guest.output(10, "for i in $(seq 60); do sleep 99 & done; echo done")
+                if code or lines != ["done"]:
+                    break
+                done += 1
+        except vm.GuestError:
+            pass
+    out.append(tap.Point(PASS if done == ORPHANED else FAIL,
+                         f"no line is lost when orphans die: {done} of {ORPHANED} commands"))
 
 
 def check_timers(out):
@@ -167,6 +191,7 @@ def run(report, kernel):
     alone.append(test("freeze", "", host=freeze))
     lab.prepare([kernel], [])
     check_boots(out, lab, kernel)
+    check_orphans(out, lab, kernel)
     check_timers(out)
     lab.run([kernel], shared + alone)
 

@@ -32,7 +32,7 @@ HARMLESS = re.compile(
     r"|kmemleak: (?:Kernel memory leak detector initialized|Automatic memory scanning thread)"
     # What it says when the test "faults" took its memory away; it goes on all the same.
     r"|kmemleak: Cannot allocate a scan area"
-    # The markers that init writes around every test.
+    # The markers that serve writes around every test.
     r"|\blab: (?:begin|end) ")
 # An allocation that was made to fail is told with the way that led to it.  Who wanted
 # the memory copes, or its test fails.

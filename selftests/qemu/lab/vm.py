@@ -2,7 +2,7 @@
 """A guest: the QEMU process, its two serial ports, QMP, migration.
 
 ttyS0 is the console, written to a file.  ttyS1 is the channel on which the
-guest's init takes commands and reports (see the file init).  Typical use:
+guest's server takes commands and reports (see the file serve).  Typical use:
 
     with Guest(kernel, image, workdir, "demo") as guest:
         guest.start()
@@ -42,9 +42,11 @@ QEMU_MINIMUM = (10, 0)
 
 SHM_SIZE = 4096     # bytes behind ivshmem
 POKE_S = 10         # of silence, before the serial port gets an interrupt
+SYSRQ_KEYS = "9wtql"    # every level; blocked tasks, all of them, timers, processors
+SYSRQ_S = 1         # for each
 
 BASE_APPEND = ("console=ttyS0 loglevel=5 panic=-1 panic_on_warn=1 panic_print=32 "
-               "printk.devkmsg=on log_buf_len=8M random.trust_cpu=on")
+               "sysrq_always_enabled printk.devkmsg=on log_buf_len=8M random.trust_cpu=on")
 
 
 class GuestError(LabError):
@@ -230,7 +232,7 @@ def timer_state(lapic):
 class Guest:
     """One QEMU process.  workdir gets NAME.console and the other files."""
 
-    begin_s = 30    # until init begins with a command
+    begin_s = 30    # until the server begins with a command
 
     def __init__(self, kernel, image, workdir, name="guest", config=None, **changes):
         self.kernel = kernel
@@ -245,6 +247,7 @@ class Guest:
         self.transcript = []    # every line the channel carried
         self.consoles = []      # console logs of all generations
         self.given_up = []      # boots that ended in silence: where the processors were
+        self.judged = None      # what the consoles had said before last_words()
         self.succeeded = False
         self.serving = False    # by a command that reads the channel
 
@@ -334,7 +337,7 @@ class Guest:
             raise GuestError(f"QEMU did not start: {said or err}") from None
 
     def start(self, timeout=120):
-        """Boot; returns when the guest's init has said hello.
+        """Boot; returns when the guest's server has said hello.
 
         Rarely (less than once in 400) an emulated boot stops half-way, its processors
         idle as if a timer interrupt had been lost.  Nothing of ours is loaded before the
@@ -346,10 +349,12 @@ class Guest:
             if not self.config.accel.startswith("tcg"):
                 raise
             self.given_up.append(str(err))
+            self.last_words(err)
             print(f"# lab: {self.name}: boot given up and begun again: {err}",
                   file=sys.stderr, flush=True)
             self.kill()
             self.consoles.pop()
+            self.judged = None
             self.generation += 1
             self._boot(timeout)
 
@@ -364,8 +369,8 @@ class Guest:
         """The next line on the channel; GuestError on silence or death.
 
         Emulated serial ports have kept what a guest had to say until their next
-        interrupt came (Xen's dom0; a 6.1 guest, it seems).  An empty line makes one, and
-        is no command to init; a program that init serves could take it for its own.
+        interrupt came (Xen's dom0).  An empty line makes one, and is no command to the
+        server; a program that it serves could take it for its own.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -388,17 +393,33 @@ class Guest:
         """What the processors do; all of it goes to a file beside the console's."""
         if not self.qmp:
             return "nobody to ask where its processors are"
-        asked = ["info registers -a"] + [f"info lapic {n}" for n in range(self.config.smp)]
+        asked = (["info registers -a"] + [f"info lapic {n}" for n in range(self.config.smp)] +
+                 ["info pic", "info irq"])
         try:
             said = [self.qmp.command("human-monitor-command", timeout=5, command_line=a)
                     for a in asked]
         except GuestError as err:
             return f"QEMU does not say where its processors are ({err})"
         self.path("registers").write_text("\n".join(said), encoding="utf-8")
-        registers, *lapics = said
+        registers, *lapics = said[:1 + self.config.smp]
         return (f"{registers.count('HLT=1')} of {self.config.smp} processors idle, at " +
                 ", ".join(re.findall(r"RIP=(\w+)", registers)) +
                 "; timers " + ", ".join(timer_state(l) for l in lapics))
+
+    def last_words(self, err):
+        """Have the kernel of a guest that fell silent, if it lives, tell its console what
+        its tasks and timers do.
+
+        That is full of traces: the log that is judged ends here.
+        """
+        if not isinstance(err, Silence):
+            return
+        self.judged = self.console()
+        for key in SYSRQ_KEYS:
+            with contextlib.suppress(GuestError):
+                self.qmp.command("human-monitor-command", timeout=5,
+                                 command_line=f"sendkey alt-sysrq-{key}")
+            time.sleep(SYSRQ_S)
 
     def marker(self, verb, timeout):
         """Skip to the marker line that begins with verb; its text."""
@@ -409,11 +430,11 @@ class Guest:
                 return line[len(MARK):]
 
     def send(self, line):
-        """One line to init, or to the program that init now serves."""
+        """One line to the server, or to the program that it now serves."""
         self.channel.send(line)
 
     def run(self, name, seconds, command):
-        """Have init run a command; read its output with line()."""
+        """Have the server run a command; read its output with line()."""
         self.serving = False
         self.send(f"run {name} {int(seconds)} {command}")
         self.marker(f"begin {name}", self.begin_s * self.kernel.patience)
@@ -461,7 +482,9 @@ class Guest:
             self.path(suffix).unlink(missing_ok=True)
 
     def console(self):
-        """All that the consoles of all generations have said."""
+        """All that the consoles of all generations have said, unasked."""
+        if self.judged is not None:
+            return self.judged
         return "".join(p.read_text(errors="replace") for p in self.consoles if p.exists())
 
     # -- migration ---------------------------------------------------------

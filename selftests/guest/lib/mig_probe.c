@@ -524,6 +524,10 @@ static void tell_watcher(const char *name, const struct watcher *w)
 
 static void tell_state(void)
 {
+	/* events first: what they tell of is in all that is read after them */
+	uint64_t cancelled = __atomic_load_n(&cancels, __ATOMIC_ACQUIRE);
+	uint64_t settled = __atomic_load_n(&uevents_settled, __ATOMIC_ACQUIRE);
+	uint64_t migrated = __atomic_load_n(&uevents_migration, __ATOMIC_ACQUIRE);
 	struct ffclock_reading r = ffc_read(dev, FFCLOCK_UTC);
 	struct timex tx = {};
 	char clocksource[64];
@@ -545,9 +549,8 @@ static void tell_state(void)
 	       ", \"uevents_notice\": %" PRIu64
 	       ", \"uevents_wrong\": %" PRIu64 ", \"polls\": %" PRIu64
 	       ", \"poll_sequences\": %" PRIu64,
-	       __atomic_load_n(&cancels, __ATOMIC_ACQUIRE), cancel_errors,
-	       __atomic_load_n(&uevents_migration, __ATOMIC_ACQUIRE), uevents_epoch,
-	       uevents_settled, uevents_notice, uevents_wrong, polls, poll_sequences);
+	       cancelled, cancel_errors, migrated, uevents_epoch, settled, uevents_notice,
+	       uevents_wrong, polls, poll_sequences);
 	printf(", \"notice\": \"%s\", \"uevents_skipped\": %" PRIu64, uevent_notice,
 	       uevents_skipped);
 	printf(", \"unsync\": %s, \"maxerror\": %ld, \"esterror\": %ld, \"freq\": %ld"

@@ -407,10 +407,10 @@ class Guest:
                 "; timers " + ", ".join(timer_state(l) for l in lapics))
 
     def last_words(self, err):
-        """Have the kernel of a guest that fell silent, if it lives, tell its console what
-        its tasks and timers do.
+        """Ask the kernel of a guest that fell silent what its tasks and timers do.
 
-        That is full of traces: the log that is judged ends here.
+        If it lives, it tells its console.  That is full of traces: the log that is
+        judged ends here.
         """
         if not isinstance(err, Silence):
             return

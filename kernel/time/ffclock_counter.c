@@ -170,6 +170,7 @@ static u64 ffc_past_readers(u64 counter)
 static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const char *why,
 			  bool disrupted, ktime_t slept)
 {
+	bool same = to->hw == next->base.hw && to->cs == next->base.cs;
 	u64 before, after, now, gap;
 	u64 period = ffc_sys.nominal_period;
 	u32 shift = ffc_sys.nominal_shift;
@@ -180,14 +181,21 @@ static void ffc_new_epoch(struct ffc_state *next, struct ffc_base *to, const cha
 	before = ffc_base_raw(to);
 	now = ffc_base_read(&next->base);
 	after = ffc_base_raw(to);
+	gap = (after - before) & to->mask;
 	if (ffc_below_floor(now, ffc_floor)) {
 		now = ffc_past_readers(ffc_floor);
 		WRITE_ONCE(ffc_floor, now);
 		disrupted = true;
+		same = false;
 	}
-	gap = (after - before) & to->mask;
-	to->last = (before + gap / 2) & to->mask;
-	to->value = now;
+	if (same) {
+		/* others read it meanwhile: not a count may be lost between the readings */
+		to->last = next->base.last;
+		to->value = next->base.value;
+	} else {
+		to->last = (before + gap / 2) & to->mask;
+		to->value = now;
+	}
 
 	next->epoch++;
 	if (to->hw != next->base.hw || to->cs != next->base.cs) {
